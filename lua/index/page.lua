@@ -1,0 +1,19 @@
+-- index/page: the next names of a partition.
+--
+-- A name that is there from the first page to the last is told at least once, one that comes or
+-- goes meanwhile may be; the caller drops repetitions.
+--
+-- Said twice: reads.  Work: O(page), some 500 names.  When full: runs.
+-- Replies  {'page', cursor, {name, ...}}   cursor '0' after the last page
+local partition = KEYS[1]              -- zset: the index
+local cursor    = ARGV[1]              -- '0' at first
+
+local now = include('lib/clock').ms()
+local page = redis.call('ZSCAN', partition, cursor, 'COUNT', 500)
+local names = {}
+for place = 1, #page[2], 2 do
+  if tonumber(page[2][place + 1]) > now then
+    names[#names + 1] = page[2][place]
+  end
+end
+return { 'page', page[1], names }

@@ -1,0 +1,45 @@
+-- lib/progress: the state of one run, and the moment in which it is complete.
+--
+-- Completion is an edge, given to one caller. It then stands in a zset with the end of a lease,
+-- until somebody confirms that it was dealt with; when the lease is over first, it is on offer
+-- again. `status` is stored as JSON text, like every field.
+local record = include('lib/record')
+local progress = {}
+
+local PROCESSING = '"processing"'
+
+-- Return processed, total (nil when there is no such run), status, the record's ttl and version.
+function progress.read(track)
+  local values = redis.call('HMGET', track, 'processed_segments', 'total_segments', 'status', '@ttl', '@version')
+  return tonumber(values[1] or 0) or 0, tonumber(values[2] or nil), values[3] or PROCESSING, values[4], values[5]
+end
+
+-- Write a new count, tell the watchers, and reply: `completed` to the call that makes it whole.
+function progress.count(track, partition, seen, news, completions, name, lease_ms, processed)
+  local _, total, status, ttl, version = progress.read(track)
+  local completes = processed >= total and status == PROCESSING
+  local now = include('lib/clock').ms()
+  local ttl_ms = tonumber(ttl)
+  if completes then
+    status = '"completed"'
+  end
+  redis.call('HSET', track, 'processed_segments', processed, 'status', status,
+    '@version', record.next(version), '@updated', now)
+  redis.call('XADD', news, 'MAXLEN', 1, '*', 'processed', processed)
+  record.keep(track, partition, name, ttl_ms, now, { seen, news })
+  if completes then
+    progress.offer(completions, name, now + lease_ms, ttl_ms)
+    return { 'completed', processed, total }
+  end
+  return { 'counted', processed, total, status }
+end
+
+-- Give a completion to one caller until `lease_end`.
+function progress.offer(completions, name, lease_end, ttl_ms)
+  redis.call('ZADD', completions, lease_end, name)
+  if redis.call('PTTL', completions) < ttl_ms then
+    redis.call('PEXPIRE', completions, 2 * ttl_ms)
+  end
+end
+
+return progress

@@ -1,0 +1,27 @@
+-- record/fill: set a field of an entry if it has none yet.
+--
+-- Said twice: once.  Work: O(1).  When full: refuses.
+-- Replies  {'filled'}
+--          {'was', value}   somebody set it before; nothing changed
+--          {'missing'}      no such entry
+local entry      = KEYS[1]              -- hash: the record
+local partition  = KEYS[2]              -- zset: the index
+local companions = { unpack(KEYS, 3) }  -- what lives and dies with the record
+local name       = ARGV[1]              -- in the index
+local field      = ARGV[2]
+local value      = ARGV[3]
+
+local record = include('lib/record')
+local version, ttl = record.meta(entry)
+if not version then
+  return { 'missing' }
+end
+local was = redis.call('HGET', entry, field)
+if was then
+  return { 'was', was }
+end
+
+local now = include('lib/clock').ms()
+redis.call('HSET', entry, field, value, '@version', record.next(version), '@updated', now)
+record.keep(entry, partition, name, tonumber(ttl), now, companions)
+return { 'filled' }

@@ -1,0 +1,66 @@
+-- record/increment: add to a number in an entry.
+--
+-- Whole numbers stay whole and exact; with a fraction on either side the sum is a double, as it
+-- would be in the caller's own language. Whole numbers of more than 18 digits are refused rather
+-- than rounded.
+--
+-- Said twice: once.  Work: O(1).  When full: refuses.
+-- Replies  {'counted', number}    the number now, as text
+--          {'missing'}            no such entry
+--          {'unset'}              the entry has no such field
+--          {'no_number', value}   the field holds something else
+--          {'too_large', number}  the sum would not be exact any more
+--          {'stale', newest}      a newer fencing token was seen
+local entry      = KEYS[1]              -- hash: the record
+local partition  = KEYS[2]              -- zset: the index
+local guard      = KEYS[3]              -- hash: the last token of the lock in question
+local companions = { unpack(KEYS, 4) }  -- what lives and dies with the record
+local name       = ARGV[1]              -- in the index
+local ttl_ms     = tonumber(ARGV[2])    -- of an entry that is created here
+local owner      = ARGV[3]              -- of an entry that is created here
+local token      = ARGV[4]              -- fencing token, or ''
+local field      = ARGV[5]
+local by         = ARGV[6]              -- as text, whole or not
+local create     = ARGV[7]              -- '1': what is missing is created at 0
+
+local record = include('lib/record')
+local version, ttl, fence = record.meta(entry)
+local newest = record.newer(token, fence, guard)
+if newest then
+  return { 'stale', newest }
+end
+if not version and create ~= '1' then
+  return { 'missing' }
+end
+local old = redis.call('HGET', entry, field)
+if not old and create ~= '1' then
+  return { 'unset' }
+end
+old = old or '0'
+if not tonumber(old) then
+  return { 'no_number', old }
+end
+local whole = string.match(old, '^-?(%d+)$') and string.match(by, '^-?(%d+)$')
+local sum = tonumber(old) + tonumber(by)
+if whole and (#old > 18 or #by > 18) or sum - sum ~= 0 then
+  return { 'too_large', old }
+end
+
+if whole then
+  redis.call('HINCRBY', entry, field, by)
+else
+  local text = string.format('%.17g', sum)
+  redis.call('HSET', entry, field, string.find(text, '[.e]') and text or text .. '.0')
+end
+local now_us = include('lib/clock').us()
+local now = math.floor(now_us / 1000)
+local lives_ms = tonumber(ttl or ttl_ms)
+redis.call('HSET', entry, '@version', record.next(version, now_us), '@updated', now)
+if not version then
+  redis.call('HSET', entry, '@ttl', lives_ms, '@owner', owner, '@created', now)
+end
+if token ~= '' then
+  redis.call('HSET', entry, '@fence', token)
+end
+record.keep(entry, partition, name, lives_ms, now, companions)
+return { 'counted', redis.call('HGET', entry, field) }

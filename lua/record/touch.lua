@@ -1,0 +1,23 @@
+-- record/touch: renew the time that an entry has left, or set another.
+--
+-- Said twice: once.  Work: O(1).  When full: runs.
+-- Replies  {'touched'}
+--          {'missing'}            no such entry
+local entry      = KEYS[1]              -- hash: the record
+local partition  = KEYS[2]              -- zset: the index
+local companions = { unpack(KEYS, 3) }  -- what lives and dies with the record
+local name       = ARGV[1]              -- in the index
+local ttl_ms     = tonumber(ARGV[2])    -- 0: the one it was put with
+
+local record = include('lib/record')
+local version, ttl = record.meta(entry)
+if not version then
+  return { 'missing' }
+end
+
+local lives_ms = ttl_ms > 0 and ttl_ms or tonumber(ttl)
+if ttl_ms > 0 then
+  redis.call('HSET', entry, '@ttl', ttl_ms)
+end
+record.keep(entry, partition, name, lives_ms, include('lib/clock').ms(), companions)
+return { 'touched' }

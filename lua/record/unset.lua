@@ -1,0 +1,27 @@
+-- record/unset: take a field out of an entry, and say what it held.
+--
+-- Said twice: once.  Work: O(1).  When full: runs.
+-- Replies  {'was', value}
+--          {'unset'}        the entry has no such field
+--          {'missing'}      no such entry
+local entry      = KEYS[1]              -- hash: the record
+local partition  = KEYS[2]              -- zset: the index
+local companions = { unpack(KEYS, 3) }  -- what lives and dies with the record
+local name       = ARGV[1]              -- in the index
+local field      = ARGV[2]
+
+local record = include('lib/record')
+local version, ttl = record.meta(entry)
+if not version then
+  return { 'missing' }
+end
+local was = redis.call('HGET', entry, field)
+if not was then
+  return { 'unset' }
+end
+
+local now = include('lib/clock').ms()
+redis.call('HDEL', entry, field)
+redis.call('HSET', entry, '@version', record.next(version), '@updated', now)
+record.keep(entry, partition, name, tonumber(ttl), now, companions)
+return { 'was', was }

@@ -1,0 +1,1 @@
+"""Operations, scripts, and the engines that carry them to a server and back exactly once."""

@@ -1,0 +1,194 @@
+"""A connection and its callers: what one call in flight needs.
+
+redis-py connects, authenticates, encrypts and parses; its own retries are off, since only the
+engine knows which calls may be sent again. A channel has one user at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Any
+
+import redis
+from hiredis import pack_command
+from redis import asyncio as async_redis
+
+from redis_state.config import Server, Settings
+from redis_state.engine.call import Broken, Exchange, Session
+from redis_state.errors import ConfigError
+
+_HELLO: bytes = pack_command(("TIME",)) + pack_command(("COMMAND", "INFO", "GETEX"))  # type: ignore[arg-type]
+_TOO_OLD = "it lacks GETEX: Redis 6.2 or later, or Valkey 8 or later, is needed"
+
+
+def connection_options(server: Server) -> dict[str, Any]:
+    """Return what redis-py's connections take to reach a server, without time-outs."""
+    options: dict[str, Any] = {
+        "db": server.db,
+        "username": server.username,
+        "password": server.password,
+        "protocol": 2,
+        "driver_info": None,
+    }
+    if server.kind == "unix":
+        options["path"] = server.path
+    else:
+        options |= {"host": server.host, "port": server.port, **dict(server.tls_options)}
+    return options
+
+
+def _heard(session: Session, server: Server, replies: list[Any], asked: float) -> None:
+    """Take what the server said when the connection was made."""
+    time, known = replies
+    if isinstance(time, Exception):
+        raise time
+    if known == [None]:
+        raise ConfigError(f"{server} is too old: {_TOO_OLD}")
+    seconds = int(time[0]) + int(time[1]) / 1e6
+    session.set_clock(seconds, (asked + monotonic()) / 2)
+    session.connected = session.fresh = True
+
+
+class Channel:
+    """A blocking connection."""
+
+    __slots__ = ("_connection", "_settings", "session")
+
+    def __init__(self, settings: Settings) -> None:
+        self.session = Session()
+        self._settings = settings
+        self._connection: Any = None
+
+    def connect(self, server: Server, within: float) -> BaseException | None:
+        """Connect anew. Return None, or why it failed."""
+        self.close()
+        self.session.server = server
+        options = connection_options(server)
+        # Four waits at the most (socket, AUTH, SELECT, hello) share the time that is left.
+        options["socket_connect_timeout"] = min(self._settings.connect_timeout, within / 4)
+        options["socket_timeout"] = min(self._settings.socket_timeout, within / 4)
+        connection: Any
+        if server.kind == "unix":
+            connection = redis.UnixDomainSocketConnection(**options)  # type: ignore[abstract,no-untyped-call]
+        else:
+            connection = (redis.SSLConnection if server.tls else redis.Connection)(**options)
+        try:
+            connection.connect()
+            asked = monotonic()
+            connection.send_packed_command((_HELLO,), check_health=False)
+            _heard(self.session, server, [_read(connection), _read(connection)], asked)
+            connection.socket_timeout = self._settings.socket_timeout
+            connection.update_current_socket_timeout(-1)
+        except (redis.RedisError, ConfigError, OSError) as error:
+            connection.disconnect()
+            return error
+        self._connection = connection
+        return None
+
+    def exchange(self, ask: Exchange) -> list[Any]:
+        """Send and read. The list ends with ``Broken`` when the connection did not live to the last reply."""
+        connection = self._connection
+        replies: list[Any] = []
+        try:
+            connection.send_packed_command((ask.payload,), check_health=False)
+            if ask.replies == 1 and not ask.blocks:
+                try:
+                    replies.append(connection.read_response(disable_decoding=True))
+                except redis.ResponseError as error:
+                    replies.append(error)
+                return replies
+            patience = self._settings.socket_timeout + ask.blocks
+            end = monotonic() + patience
+            for _ in range(ask.replies):
+                if ask.blocks:
+                    replies.append(_read(connection, timeout=max(0.001, end - monotonic())))
+                else:
+                    replies.append(_read(connection))
+                    if len(replies) % 64 == 0 and monotonic() > end:
+                        raise redis.TimeoutError("the batch took longer than one socket time-out")
+        except (redis.RedisError, OSError) as error:
+            self.close()
+            replies.append(Broken(error))
+        return replies
+
+    def close(self) -> None:
+        """Drop the connection; the next call makes a new one."""
+        self.session.connected = False
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.disconnect()
+
+
+def _read(connection: Any, **options: Any) -> Any:
+    """Read one reply; an error that the server sent is returned, a broken connection raises."""
+    try:
+        return connection.read_response(disable_decoding=True, **options)
+    except redis.ResponseError as error:
+        return error
+
+
+class AsyncChannel:
+    """An asyncio connection, of the event loop that made it."""
+
+    __slots__ = ("_connection", "_settings", "session")
+
+    def __init__(self, settings: Settings) -> None:
+        self.session = Session()
+        self._settings = settings
+        self._connection: Any = None
+
+    async def connect(self, server: Server, within: float) -> BaseException | None:
+        """Connect anew. Return None, or why it failed."""
+        await self.close()
+        self.session.server = server
+        # One time-out of ours around everything: redis-py's own would start a task for each write.
+        options = connection_options(server) | {"socket_connect_timeout": None, "socket_timeout": None}
+        if server.kind == "unix":
+            connection: Any = async_redis.UnixDomainSocketConnection(**options)
+        else:
+            connection = (async_redis.SSLConnection if server.tls else async_redis.Connection)(**options)
+        patience = min(within, self._settings.connect_timeout + self._settings.socket_timeout)
+        try:
+            async with asyncio.timeout(patience):
+                await connection.connect()
+                asked = monotonic()
+                await connection.send_packed_command((_HELLO,), check_health=False)
+                replies = [await _async_read(connection), await _async_read(connection)]
+            _heard(self.session, server, replies, asked)
+        except (redis.RedisError, ConfigError, OSError) as error:  # asyncio's TimeoutError is an OSError
+            await connection.disconnect(nowait=True)
+            return error
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        self._connection = connection
+        return None
+
+    async def exchange(self, ask: Exchange) -> list[Any]:
+        """Send and read. The list ends with ``Broken`` when the connection did not live to the last reply."""
+        connection = self._connection
+        replies: list[Any] = []
+        try:
+            async with asyncio.timeout(self._settings.socket_timeout + ask.blocks):
+                await connection.send_packed_command((ask.payload,), check_health=False)
+                for _ in range(ask.replies):  # one by one: a break keeps what was read
+                    replies.append(await _async_read(connection))  # noqa: PERF401
+        except (redis.RedisError, OSError) as error:
+            await self.close()
+            replies.append(Broken(error))
+        return replies
+
+    async def close(self) -> None:
+        """Drop the connection; the next call makes a new one."""
+        self.session.connected = False
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)
+
+
+async def _async_read(connection: Any) -> Any:
+    try:
+        return await connection.read_response(disable_decoding=True)
+    except redis.ResponseError as error:
+        return error

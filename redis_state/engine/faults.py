@@ -1,0 +1,96 @@
+"""What an error means for the call that met it. Pure.
+
+Classified by class and by text: Redis 6.2 wraps the errors of scripts, and redis-py has a class for
+some of them only.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+from redis import exceptions as redis_errors
+
+from redis_state.config import Server
+from redis_state.errors import CallError, ConfigError, ScriptFailed, ServerFull, ServerRefused
+
+
+class Fault(Enum):
+    """How to go on."""
+
+    LOST = "the connection broke: the call may have run; connect again and send it again"
+    NO_SCRIPT = "the server does not have the script: nothing ran; send it whole"
+    NOT_NOW = "nothing ran, and it may work in a moment: connect again and send it again"
+    FULL = "nothing ran: the server is at its memory limit"
+    REFUSED = "nothing ran, and it never will: tell the caller"
+    FAILED = "the script failed half way"
+
+
+_NOT_NOW = re.compile(
+    r"(?:^|[-\s])(LOADING|READONLY|MASTERDOWN|TRYAGAIN|CLUSTERDOWN|BUSY|NOREPLICAS|MISCONF|UNBLOCKED)\b"
+    r"|can't write against a read only replica|Server is in the process of shutting down",
+)
+_FULL = re.compile(r"(?:^|[-\s])OOM\b|command not allowed when used memory")
+_REFUSED = re.compile(r"(?:^|[-\s])(NOPERM|NOAUTH|WRONGPASS|MOVED|ASK|CROSSSLOT)\b|unknown command|ACL failure")
+_LINE = re.compile(r"user_script:(\d+)|@user_script: ?(\d+)|f_[0-9a-f]{40}:(\d+)")
+
+
+def classify(error: BaseException) -> Fault:
+    """Say what an error from the connection or from the server means."""
+    text = str(error)
+    if isinstance(error, redis_errors.NoScriptError) or "NOSCRIPT" in text:
+        return Fault.NO_SCRIPT
+    if isinstance(error, redis_errors.AuthenticationError | redis_errors.AuthorizationError):
+        return Fault.REFUSED
+    if isinstance(error, redis_errors.OutOfMemoryError) or _FULL.search(text):
+        return Fault.FULL
+    not_now = (
+        redis_errors.BusyLoadingError,
+        redis_errors.ReadOnlyError,
+        redis_errors.ClusterDownError,
+        redis_errors.TryAgainError,
+    )
+    if isinstance(error, not_now):
+        return Fault.NOT_NOW
+    if isinstance(error, redis_errors.ConnectionError | redis_errors.TimeoutError | OSError | EOFError):
+        return Fault.LOST
+    if not isinstance(error, redis_errors.ResponseError):
+        return Fault.LOST  # InvalidResponse and the like: the stream of replies cannot be trusted any more
+    if _NOT_NOW.search(text):
+        return Fault.NOT_NOW
+    if isinstance(error, redis_errors.NoPermissionError) or _REFUSED.search(text):
+        return Fault.REFUSED
+    return Fault.FAILED
+
+
+def as_ours(error: BaseException, fault: Fault, name: str, server: Server) -> CallError:
+    """Return the error to raise for a call of ``name`` that was answered with ``error``."""
+    text = str(error)
+    if fault is Fault.FULL:
+        return ServerFull(f"{name}: {server} is at its memory limit; raise maxmemory or delete entries ({text})")
+    if fault is Fault.REFUSED or fault is Fault.NOT_NOW:
+        hint = ""
+        if "MOVED" in text or "CROSSSLOT" in text:
+            hint = "; it is a node of a cluster, and this engine speaks to one server"
+        return ServerRefused(f"{name}: {server} refused: {text}{hint}")
+    line = _LINE.search(text)
+    where = f"{name}.lua:{next(filter(None, line.groups()))}" if line else name
+    return ScriptFailed(f"{where}: {text}")
+
+
+def cannot_connect(error: BaseException, server: Server) -> ConfigError | None:
+    """Return a clear error when connecting can never work with these settings, else None."""
+    text = str(error)
+    if isinstance(error, redis_errors.AuthenticationError) or re.search(r"NOAUTH|WRONGPASS|invalid password", text):
+        if "NOAUTH" in text or "uthentication required" in text:
+            return ConfigError(f"{server} asks for a password; set REDIS_PASSWORD, or put it into the URL")
+        return ConfigError(f"{server} does not accept this user name and password ({text})")
+    if "DB index" in text or "invalid DB" in text:
+        return ConfigError(f"{server} has no such database ({text})")
+    if isinstance(error, redis_errors.ConnectionError) and "CERTIFICATE_VERIFY_FAILED" in text:
+        return ConfigError(
+            f"{server} shows a certificate that is not trusted here; set ssl_ca_certs in the URL ({text})"
+        )
+    if classify(error) in (Fault.REFUSED, Fault.FAILED):
+        return ConfigError(f"{server} refused the connection: {text}")
+    return None

@@ -1,0 +1,91 @@
+"""Every key this package writes: its pattern, its type, what it holds and how long it lives.
+
+::
+
+    {prefix}:{{namespace}}:{kind}:{name}        rs:{progress}:r:track-7:voice:2
+    {prefix}:{{namespace.3}}:{kind}:{name}      with partitions: 3 = crc16(name) mod partitions
+
+    kind       type     holds                                                      lives
+    r:<name>   hash     a record: a field per entry, and @owner @version @ttl      the entry's TTL
+                        @created @updated @fence; a field "@x" is stored "@@x"
+    v:<name>   string   an opaque value                                            the entry's TTL
+    i          zset     the partition's index: name -> expiry in ms                as its longest entry, at least
+    f:<name>   hash     the last fencing token of the lock of that name            24 h + lease
+    b:<name>   string   bitmap of finished segments                                as the record
+    n:<name>   stream   news: its last entry tells watchers that something changed as the record
+    p          zset     completions not confirmed yet: name -> end of lease in ms  as the longest record
+    c:<caller> string   a caller's last call: number and reply                     15 minutes
+
+The braces put all keys of a partition into one hash slot, so that one script may change a record,
+its index, its companions and the record of the call together. A namespace holds no braces; a name
+may hold anything, since it stands behind the first tag.
+"""
+
+from __future__ import annotations
+
+from binascii import crc_hqx
+
+from redis_state.errors import ConfigError
+
+
+class Keys:
+    """The keys of one namespace."""
+
+    __slots__ = ("_heads", "namespace", "partitions", "prefix")
+
+    def __init__(self, namespace: str, *, prefix: str = "rs", partitions: int = 1) -> None:
+        if not isinstance(namespace, str):
+            raise TypeError(f"a namespace is a string, not {type(namespace).__name__}")
+        if not namespace or "{" in namespace or "}" in namespace:
+            raise ConfigError(f"namespace {namespace!r}: some text without braces (they mark the hash slot)")
+        self.namespace = namespace
+        self.prefix = prefix
+        self.partitions = partitions
+        tags = [namespace] if partitions == 1 else [f"{namespace}.{n}" for n in range(partitions)]
+        self._heads = tuple(f"{prefix}:{{{tag}}}:" for tag in tags)
+
+    def __repr__(self) -> str:
+        return f"Keys({self.namespace!r}, prefix={self.prefix!r}, partitions={self.partitions})"
+
+    def head(self, name: str) -> str:
+        """Return what all keys of the name's partition begin with."""
+        if type(name) is not str and not isinstance(name, str):
+            raise TypeError(f"a key is a string, not {type(name).__name__}: {name!r}")
+        heads = self._heads
+        if len(heads) == 1:
+            return heads[0]
+        return heads[crc_hqx(name.encode("utf-8", "surrogateescape"), 0) % len(heads)]
+
+    def record(self, name: str) -> str:
+        return f"{self.head(name)}r:{name}"
+
+    def value(self, name: str) -> str:
+        return f"{self.head(name)}v:{name}"
+
+    def index(self, name: str) -> str:
+        return f"{self.head(name)}i"
+
+    def indexes(self) -> list[str]:
+        """Return the index of each partition."""
+        return [f"{head}i" for head in self._heads]
+
+    def fence(self, name: str) -> str:
+        return f"{self.head(name)}f:{name}"
+
+    def bitmap(self, name: str) -> str:
+        return f"{self.head(name)}b:{name}"
+
+    def news(self, name: str) -> str:
+        return f"{self.head(name)}n:{name}"
+
+    def completions(self, name: str) -> str:
+        return f"{self.head(name)}p"
+
+    def all_completions(self) -> list[str]:
+        """Return the completions of each partition."""
+        return [f"{head}p" for head in self._heads]
+
+
+def call_record(key: str, caller: str) -> str:
+    """Return where the server remembers the caller's last call, in the hash slot of ``key``."""
+    return f"{key[: key.index('}') + 1]}:c:{caller}"

@@ -1,0 +1,272 @@
+"""``RecordMapping`` and ``ValueMapping``: real ``MutableMapping``s whose entries live in Redis.
+
+What ``MutableMapping`` would do as check-then-act is one script here, or one script for each entry.
+Every method is one round trip unless it says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, MutableMapping, Sequence, ValuesView
+from typing import Any, TypeVar, cast
+
+from redis_state.config import container_id as own_container_id
+from redis_state.engine.default import Bound
+from redis_state.engine.run import Engine
+from redis_state.keys import Keys
+from redis_state.mapping.entries import Entries
+from redis_state.mapping.frozen import thaw
+from redis_state.mapping.record import Record
+from redis_state.mapping.records import Fence, Records, Snapshot
+from redis_state.mapping.values import Values
+
+V = TypeVar("V")
+_MISSING: Any = object()
+
+
+class SharedMapping(Bound, MutableMapping[str, V]):
+    """What both kinds share. Keys are strings."""
+
+    entries: Entries[Any]
+
+    def __init__(self, namespace: str, *, ttl: float, engine: Engine | None = None) -> None:
+        super().__init__(engine)
+        self.namespace = namespace
+        self.default_ttl = ttl
+        self._entries_of(Keys(namespace))  # a wrong namespace or TTL is refused here, not at first use
+
+    def _entries_of(self, keys: Keys) -> Entries[Any]:
+        raise NotImplementedError
+
+    def _bind(self, engine: Engine) -> None:
+        self.entries = self._entries_of(engine.keys(self.namespace))
+
+    def _out(self, key: str, found: Any) -> V:
+        """Make of what an operation returned what the mapping gives out."""
+        raise NotImplementedError
+
+    # --- one entry --------------------------------------------------------------------------------
+
+    def __getitem__(self, key: str) -> V:
+        found = self.engine.run(self.entries.get(key))
+        if found is None:
+            raise KeyError(key)
+        return self._out(key, found)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Read an entry; ``default`` when there is none."""
+        found = self.engine.run(self.entries.get(key))
+        return default if found is None else self._out(key, found)
+
+    def __contains__(self, key: object) -> bool:
+        return self.engine.run(self.entries.contains(cast("str", key)))
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.engine.run(self.entries.put(key, value))
+
+    def __delitem__(self, key: str) -> None:
+        if not self.engine.run(self.entries.remove(key)):
+            raise KeyError(key)
+
+    def setdefault(self, key: str, default: Any = None) -> V:
+        """Return the entry; write ``default`` first if there is none. Of many callers one writes."""
+        engine = self.engine
+        found = engine.follow(self.entries.set_default(key, default))
+        return self[key] if found is None else self._out(key, found)
+
+    def pop(self, key: str, default: Any = _MISSING) -> Any:
+        """Take an entry out. Of many callers one gets it."""
+        found = self.engine.run(self.entries.pop(key))
+        if found is not None:
+            return self._popped(found)
+        if default is _MISSING:
+            raise KeyError(key)
+        return default
+
+    def popitem(self) -> tuple[str, Any]:
+        """Take some entry out; ``KeyError`` when there is none. Of many callers one gets it. Two round trips."""
+        found = self.engine.follow(self.entries.pop_any())
+        if found is None:
+            raise KeyError("popitem(): there is no entry")
+        return found[0], self._popped(found[1])
+
+    def _popped(self, found: Any) -> Any:
+        return found
+
+    def ttl(self, key: str) -> float | None:
+        """Return how many seconds the entry has left; None when there is none."""
+        return self.engine.run(self.entries.ttl_of(key))
+
+    def touch(self, key: str, ttl: float | None = None) -> bool:
+        """Renew an entry's time, or give it another; False when there is none."""
+        return self.engine.run(self.entries.touch(key, ttl))
+
+    # --- many entries -----------------------------------------------------------------------------
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, V]:
+        """Read several entries in one round trip, 500 at one instant; absent ones are left out."""
+        found = self.engine.follow(self.entries.get_many(keys))
+        return {key: self._out(key, value) for key, value in found.items()}
+
+    def put_many(self, items: Mapping[str, Any], *, ttl: float | None = None) -> None:
+        """Write several entries in one round trip (500 at a time), each by itself. All are checked before the first."""
+        self.engine.run_all([self.entries.put(key, value, ttl=ttl) for key, value in items.items()])
+
+    def update(self, other: Any = (), /, **more: Any) -> None:
+        """Write several entries, like ``put_many``."""
+        self.put_many(dict(other, **more))
+
+    def clear(self) -> None:
+        """Remove all entries. O(n), in steps of 500."""
+        self.engine.follow(self.entries.clear())
+
+    def __len__(self) -> int:
+        return self.engine.follow(self.entries.count())
+
+    def __iter__(self) -> Iterator[str]:
+        for page in self._pages():
+            yield from page
+
+    def _pages(self) -> Iterator[list[str]]:
+        """Read the names page by page, each name once."""
+        told: set[str] = set()
+        for index in self.entries.keys.indexes():
+            cursor = "0"
+            while True:
+                cursor, names = self.engine.run(self.entries.page(index, cursor))
+                fresh = [name for name in dict.fromkeys(names) if name not in told]
+                told.update(fresh)
+                yield fresh
+                if cursor == "0":
+                    break
+
+    def _iter_items(self) -> Iterator[tuple[str, V]]:
+        for page in self._pages():
+            yield from self.get_many(page).items()
+
+    def items(self) -> ItemsView[str, V]:
+        """Iterate over keys and entries, 500 a round trip."""
+        return _Items(self)
+
+    def values(self) -> ValuesView[V]:
+        """Iterate over entries, 500 a round trip."""
+        return _Values(self)
+
+    def copy(self) -> dict[str, Any]:
+        """Return a plain dict with plain copies of all entries."""
+        return {key: thaw(dict(value) if isinstance(value, Record) else value) for key, value in self._iter_items()}
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        return dict(self._iter_items()) == dict(other.items())
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __ior__(self, other: Any) -> SharedMapping[V]:
+        self.update(other)
+        return self
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.namespace!r}, {self.default_ttl:g} s>"
+
+
+class _Items(ItemsView[str, V]):
+    _mapping: SharedMapping[V]
+
+    def __iter__(self) -> Iterator[tuple[str, V]]:
+        return self._mapping._iter_items()
+
+
+class _Values(ValuesView[V]):
+    _mapping: SharedMapping[V]
+
+    def __iter__(self) -> Iterator[V]:
+        return (value for _, value in self._mapping._iter_items())
+
+    def __contains__(self, value: object) -> bool:
+        return any(value == found for found in self)
+
+
+class ValueMapping(SharedMapping[Any]):
+    """An opaque value for each key: anything ``codec`` takes, except None."""
+
+    entries: Values
+
+    def _entries_of(self, keys: Keys) -> Values:
+        return Values(keys, self.default_ttl)
+
+    def _out(self, key: str, found: Any) -> Any:
+        return found
+
+    def put(self, key: str, value: Any, *, ttl: float | None = None) -> None:
+        """Write an entry that lives ``ttl`` seconds."""
+        self.engine.run(self.entries.put(key, value, ttl=ttl))
+
+    def delete(self, key: str) -> bool:
+        """Remove an entry; tell whether there was one."""
+        return self.engine.run(self.entries.remove(key))
+
+
+class RecordMapping(SharedMapping[Record]):
+    """A record for each key: named fields, written one by one or whole."""
+
+    entries: Records
+
+    def __init__(
+        self,
+        namespace: str,
+        *,
+        ttl: float,
+        engine: Engine | None = None,
+        container_id: str | None = None,
+        companions: Sequence[Callable[[Keys], Callable[[str], str]]] = (),
+    ) -> None:
+        self.container_id = container_id
+        self._companions = companions
+        super().__init__(namespace, ttl=ttl, engine=engine)
+
+    def _entries_of(self, keys: Keys) -> Records:
+        return Records(keys, self.default_ttl, self._owner, [companion(keys) for companion in self._companions])
+
+    def _owner(self) -> str:
+        return self.container_id or own_container_id()
+
+    def _out(self, key: str, found: Snapshot) -> Record:
+        return Record(self, key, found)
+
+    def _popped(self, found: Snapshot) -> dict[str, Any]:
+        return found.fields
+
+    def put(self, key: str, value: Mapping[str, Any], *, ttl: float | None = None, fence: Fence = None) -> None:
+        """Write an entry whole. ``StaleToken`` when ``fence`` is older than a token seen before."""
+        self.engine.run(self.entries.put(key, value, ttl=ttl, fence=fence))
+
+    def put_if_version(
+        self, key: str, value: Mapping[str, Any], version: int, *, ttl: float | None = None, fence: Fence = None
+    ) -> bool:
+        """Write an entry whole if its version is still the one of ``Record.version``; tell whether it was."""
+        return self.engine.run(self.entries.put_if_version(key, value, version, ttl=ttl, fence=fence)) is not None
+
+    def patch(self, key: str, fields: Mapping[str, Any], *, ttl: float | None = None, fence: Fence = None) -> bool:
+        """Merge fields into an entry. False, and nothing created, when there is none."""
+        return self.engine.run(self.entries.patch(key, fields, ttl=ttl, fence=fence))
+
+    def increment(self, key: str, field: str, by: float = 1, *, fence: Fence = None) -> int | float:
+        """Add to a number and return the sum. What is missing is created at 0."""
+        return self.engine.run(self.entries.increment(key, field, by, fence=fence))
+
+    def delete(self, key: str, *, fence: Fence = None) -> bool:
+        """Remove an entry; tell whether there was one."""
+        return self.engine.run(self.entries.remove(key, fence=fence))
+
+    def mutate(
+        self, key: str, change: Callable[[dict[str, Any]], Mapping[str, Any] | None], *, fence: Fence = None
+    ) -> dict[str, Any]:
+        """Change a copy of an entry, and write it back if nobody wrote in between, else again.
+
+        ``change`` alters the plain dict it is given, or returns a new one, and may be called several
+        times. Returns the new content; ``KeyError`` when there is no entry. Two round trips or more.
+        """
+        return self.engine.follow(self.entries.mutate(key, change, fence=fence))[0]

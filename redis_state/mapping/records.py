@@ -1,0 +1,305 @@
+"""Records, as operations: a hash per entry, a field per item. Pure.
+
+A write names the fields it means, so writers of different fields never undo each other; a number is
+added to where it lies. ``fence`` is a fencing token, or the holder of a lock that has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from random import random
+from typing import Any, Protocol
+
+from redis_state.codec import decode, encode
+from redis_state.engine.op import Op, Plan, Word, command, do, just, pause, raises
+from redis_state.engine.registry import script
+from redis_state.errors import CorruptValue, NotApplied, StaleToken, UnsupportedType
+from redis_state.keys import Keys
+from redis_state.mapping.entries import Entries, milliseconds
+from redis_state.mapping.frozen import thaw
+
+PUT = script("record/put")
+PATCH = script("record/patch")
+INCREMENT = script("record/increment")
+FILL = script("record/fill")
+UNSET = script("record/unset")
+REMOVE = script("record/remove")
+POP = script("record/pop")
+TOUCH = script("record/touch")
+GET_MANY = script("record/get_many")
+
+MOST_FIELDS = 3500
+MUTATE_TRIES = 200
+
+
+class Holder(Protocol):
+    """Whoever holds a lock: the token of its lease, and the lock's name."""
+
+    @property
+    def fence(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+
+
+Fence = int | Holder | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An entry as it was when it was read."""
+
+    fields: dict[str, Any]
+    version: int
+    ttl: float  # seconds that each write gives it
+    owner: str
+
+
+class Records(Entries[Snapshot]):
+    """The records of one namespace. ``companions`` make the keys that live and die with a record."""
+
+    __slots__ = ("_companions", "_owner")
+
+    def __init__(
+        self,
+        keys: Keys,
+        ttl: float,
+        owner: Callable[[], str] = lambda: "",
+        companions: Sequence[Callable[[str], str]] = (),
+    ) -> None:
+        super().__init__(keys, ttl)
+        self._owner = owner
+        self._companions = companions
+
+    def entry(self, name: str) -> str:
+        return self.keys.record(name)
+
+    def get(self, name: str) -> Op[Snapshot | None]:
+        return command("HGETALL", self.entry(name), read=lambda flat: _snapshot(name, flat))
+
+    def get_some(self, names: Sequence[str]) -> Op[list[Snapshot | None]]:
+        call = GET_MANY(entries=[self.entry(name) for name in names])
+        return call.meaning(found=lambda *flats: [_snapshot(*pair) for pair in zip(names, flats, strict=True)])
+
+    def put(
+        self,
+        name: str,
+        value: Mapping[str, Any],
+        *,
+        ttl: float | None = None,
+        fence: Fence = None,
+        owner: str | None = None,
+    ) -> Op[int]:
+        """Write an entry whole, in place of what is there. Returns its version."""
+        return self._put(name, value, ttl, fence, owner, "", written=int, present=just(None), changed=just(None))
+
+    def create(
+        self, name: str, value: Mapping[str, Any], *, ttl: float | None = None, owner: str | None = None
+    ) -> Op[bool]:
+        return self._put(
+            name, value, ttl, None, owner, "absent", written=just(True), present=just(False), changed=just(False)
+        )
+
+    def put_if_version(
+        self, name: str, value: Mapping[str, Any], version: int, *, ttl: float | None = None, fence: Fence = None
+    ) -> Op[int | None]:
+        """Write an entry whole if its version is still this one. Returns the new version, else None."""
+        return self._put(
+            name, value, ttl, fence, None, str(version), written=int, present=just(None), changed=just(None)
+        )
+
+    def _put(
+        self,
+        name: str,
+        value: Mapping[str, Any],
+        ttl: float | None,
+        fence: Fence,
+        owner: str | None,
+        expected: str,
+        **meanings: Any,
+    ) -> Op[Any]:
+        token, guard = self._fenced(name, fence)
+        call = PUT(
+            **self._slots(name),
+            guard=guard,
+            ttl_ms=milliseconds(self.ttl if ttl is None else ttl),
+            owner=self._owner() if owner is None else owner,
+            token=token,
+            expected=expected,
+            fields=_fields(name, value),
+        )
+        return call.meaning(**meanings, stale=_stale(name, token))
+
+    def patch(self, name: str, fields: Mapping[str, Any], *, ttl: float | None = None, fence: Fence = None) -> Op[bool]:
+        """Merge fields into an entry that exists. False, and nothing created, when there is none."""
+        token, guard = self._fenced(name, fence)
+        call = PATCH(
+            **self._slots(name),
+            guard=guard,
+            ttl_ms=0 if ttl is None else milliseconds(ttl),
+            token=token,
+            fields=_fields(name, fields),
+        )
+        return call.meaning(patched=just(True), missing=just(False), stale=_stale(name, token))
+
+    def increment(
+        self, name: str, field: str, by: float = 1, *, fence: Fence = None, create: bool = True
+    ) -> Op[int | float]:
+        """Add to a number. What is missing is created at 0, or a ``KeyError`` unless ``create``."""
+        token, guard = self._fenced(name, fence)
+        call = INCREMENT(
+            **self._slots(name),
+            guard=guard,
+            ttl_ms=milliseconds(self.ttl),
+            owner=self._owner(),
+            token=token,
+            field=_stored(field),
+            by=_number(name, field, by),
+            create=int(create),
+        )
+        where = f"[{name!r}][{field!r}]"
+        return call.meaning(
+            counted=decode,
+            missing=raises(KeyError, name),
+            unset=raises(KeyError, field),
+            no_number=lambda _: _refuse(TypeError(f"{where} is no number, so nothing can be added to it")),
+            too_large=lambda _: _refuse(OverflowError(f"{where} would have more than 18 digits, and not be exact")),
+            stale=_stale(name, token),
+        )
+
+    def fill(self, name: str, field: str, value: Any) -> Op[tuple[bool, Any]]:
+        """Set a field if the entry has none such. Returns whether it did, and the field's value now."""
+        (stored, encoded) = _fields(name, {field: value})
+        call = FILL(**self._slots(name), field=stored, value=encoded)
+        return call.meaning(
+            filled=just((True, value)), was=lambda raw: (False, decode(raw)), missing=raises(KeyError, name)
+        )
+
+    def unset(self, name: str, field: str) -> Op[Any]:
+        """Take a field out. Returns what it held; ``KeyError`` when it, or the entry, is not there."""
+        call = UNSET(**self._slots(name), field=_stored(field))
+        return call.meaning(was=decode, unset=raises(KeyError, field), missing=raises(KeyError, name))
+
+    def remove(self, name: str, *, fence: Fence = None) -> Op[bool]:
+        token, guard = self._fenced(name, fence)
+        call = REMOVE(**self._slots(name), guard=guard, token=token)
+        return call.meaning(removed=just(True), missing=just(False), stale=_stale(name, token))
+
+    def pop(self, name: str) -> Op[Snapshot | None]:
+        call = POP(**self._slots(name))
+        return call.meaning(popped=lambda flat: _snapshot(name, flat), missing=just(None))
+
+    def touch(self, name: str, ttl: float | None = None) -> Op[bool]:
+        call = TOUCH(**self._slots(name), ttl_ms=0 if ttl is None else milliseconds(ttl))
+        return call.meaning(touched=just(True), missing=just(False))
+
+    def owner(self, name: str) -> Op[str | None]:
+        """Read which container created the entry."""
+        return command("HGET", self.entry(name), "@owner", read=lambda raw: raw.decode() if raw else None)
+
+    def mutate(
+        self, name: str, change: Callable[[dict[str, Any]], Mapping[str, Any] | None], *, fence: Fence = None
+    ) -> Plan[tuple[dict[str, Any], int]]:
+        """Read an entry, change a plain copy of it, and write it back if nobody wrote in between, else again.
+
+        ``change`` alters the copy it is given, or returns a new one; it may be called several times.
+        Returns the new content and version; ``KeyError`` when there is no entry.
+        """
+        for attempt in range(MUTATE_TRIES):
+            seen = yield from do(self.get(name))
+            if seen is None:
+                raise KeyError(name)
+            fields = thaw(seen.fields)
+            changed = change(fields)
+            new = fields if changed is None else dict(changed)
+            put = self.put_if_version(name, new, seen.version, ttl=seen.ttl, fence=fence)
+            version = yield from do(put)
+            if version is not None:
+                return new, version
+            yield from pause(random() * min(0.05, 0.0005 * 2 ** min(attempt, 10)))
+        raise NotApplied(f"{name!r} changed under each of {MUTATE_TRIES} attempts to mutate it; use increment or patch")
+
+    def _slots(self, name: str) -> dict[str, Any]:
+        keys = self.keys
+        return {
+            "entry": keys.record(name),
+            "partition": keys.index(name),
+            "companions": [companion(name) for companion in self._companions],
+            "name": name,
+        }
+
+    def _fenced(self, name: str, fence: Fence) -> tuple[Word, str]:
+        """Return the token to send, and the key where the lock's own last token is kept."""
+        if fence is None:
+            return "", self.keys.fence(name)
+        if isinstance(fence, int):
+            token, lock = fence, name
+        else:
+            token, lock = fence.fence, fence.name
+        if isinstance(token, bool) or not 0 < token < 2**53:
+            raise ValueError(f"fence={token!r}: a token is a whole number from 1 to 2**53")
+        same_slot = self.keys.head(lock) == self.keys.head(name)
+        return token, self.keys.fence(lock if same_slot else name)
+
+
+def _stored(field: str) -> str:
+    if not isinstance(field, str):
+        raise TypeError(f"a field's name is a string, not {type(field).__name__}: {field!r}")
+    return "@" + field if field.startswith("@") else field
+
+
+def _fields(name: str, value: Mapping[str, Any]) -> list[Word]:
+    """Return field, value, field, value, ... as they are stored."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name!r}: a record is a mapping of fields, not {type(value).__name__}")
+    if len(value) > MOST_FIELDS:
+        raise ValueError(
+            f"{name!r}: {len(value)} fields, and a record has {MOST_FIELDS} at most; nest them in one field"
+        )
+    flat: list[Word] = []
+    try:
+        for field, item in value.items():
+            flat += (_stored(field), encode(item, path=field))
+    except UnsupportedType as error:
+        raise UnsupportedType(f"{name!r}: {error}") from None
+    return flat
+
+
+def _snapshot(name: str, flat: Sequence[bytes]) -> Snapshot | None:
+    if not flat:
+        return None
+    fields: dict[str, Any] = {}
+    meta: dict[bytes, bytes] = {}
+    pairs = iter(flat)
+    try:
+        for field, raw in zip(pairs, pairs, strict=True):
+            if field[:1] != b"@":
+                fields[field.decode()] = decode(raw)
+            elif field[1:2] == b"@":
+                fields[field[1:].decode()] = decode(raw)
+            else:
+                meta[field] = raw
+        version, ttl = int(meta[b"@version"]), int(meta[b"@ttl"]) / 1000
+    except CorruptValue as error:
+        raise CorruptValue(f"[{name!r}][{field.decode(errors='replace')!r}]: {error}") from None
+    except (KeyError, ValueError):
+        raise CorruptValue(f"[{name!r}]: this hash was not written by redis_state") from None
+    return Snapshot(fields, version, ttl, meta.get(b"@owner", b"").decode(errors="replace"))
+
+
+def _number(name: str, field: str, by: float) -> str:
+    plain = by.__plain__() if hasattr(by, "__plain__") else by
+    if type(plain) is int:
+        return str(plain)
+    if type(plain) is float and isfinite(plain):
+        return repr(plain)
+    raise TypeError(f"[{name!r}][{field!r}]: only a finite int or float can be added, not {by!r}")
+
+
+def _stale(name: str, token: Word) -> Callable[[bytes], Any]:
+    return lambda newest: _refuse(StaleToken(name, int(token), int(newest)))
+
+
+def _refuse(error: Exception) -> Any:
+    raise error
