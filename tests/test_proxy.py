@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 ADD = "return redis.call('INCRBY', KEYS[1], ARGV[1])"
 PATIENCE = 20.0
+BATCH = [("before", "1"), ("late", "1"), ("other", "1"), ("late", "10"), ("late", "100")]
 
 
 class Wire:
@@ -130,6 +132,10 @@ def until(true: Callable[[], object]) -> None:
     while not true():
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.002)
+
+
+def clients(direct: redis.Redis) -> int:
+    return int(direct.info("clients")["connected_clients"])
 
 
 def outcomes(client: redis.Redis, calls: int) -> list[bool]:
@@ -378,12 +384,12 @@ def test_a_held_request_may_reset_its_client(proxy: Proxy, client: redis.Redis, 
 
 def test_several_requests_are_held_in_order(proxy: Proxy, line: Wire, direct: redis.Redis) -> None:
     proxy.hold_next(3, containing="late")
-    line.add("before", "late", "other", "late", "late")
+    line.send(*(("EVAL", ADD, "1", key, by) for key, by in BATCH))
     assert line.read() == 1
     until(lambda: proxy.stats().held["EVAL"] == 3)
     assert direct.keys() == ["before"]
-    assert proxy.release(2) == [1, 2]
-    assert proxy.release() == [3]
+    assert proxy.release(2) == [1, 11]
+    assert proxy.release() == [111]
     assert direct.get("other") is None
     assert proxy.stats().unsent["EVAL"] == 1
 
@@ -408,12 +414,14 @@ def test_a_batch_loses_its_last_replies(proxy: Proxy, line: Wire, direct: redis.
     for _ in range(3):  # single calls are no batch
         line.add("single")
         line.read()
+    connected = clients(direct)
     line.add(*"n" * 10)
     assert [line.read() for _ in range(k)] == list(range(1, k + 1))
     assert line.ended()
     until(lambda: proxy.stats().lost["EVAL"] == 9 - k)
     assert proxy.stats().dropped["EVAL"] == 1
     assert direct.get("n") == "10"
+    until(lambda: clients(direct) == connected - 1)
 
 
 @pytest.mark.parametrize("k", [0, 1, 7])
@@ -444,20 +452,44 @@ def test_a_cut_happens_once_also_in_a_batch_of_many_writes(
     assert int(direct.get("n" * 1000) or 0) > 150
 
 
+def test_a_cut_waits_for_the_next_batch_when_one_was_too_short(proxy: Proxy, line: Wire) -> None:
+    proxy.cut_after(5)
+    with Wire(proxy) as short:
+        short.add("n", "n")
+        assert [short.read() for _ in range(2)] == [1, 2]
+    until(lambda: proxy.reset_all() == 1)
+    with Wire(proxy) as long:
+        long.add(*"m" * 10)
+        assert [long.read() for _ in range(5)] == [1, 2, 3, 4, 5]
+        assert long.ended()
+
+
+def test_a_batch_of_large_requests_is_one_batch(proxy: Proxy, line: Wire, direct: redis.Redis) -> None:
+    keys = [letter * 1_000_000 for letter in "abc"]
+    proxy.cut_requests_after(1)
+    with ThreadPoolExecutor(1) as writer:
+        sent = writer.submit(line.add, *keys)
+        assert line.read() == 1
+        assert line.ended()
+        assert sent.exception() is None or isinstance(sent.exception(), OSError)
+    assert direct.keys() == keys[:1]
+
+
 # --- outages ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("execute", [True, False])
 def test_a_blackhole_swallows_everything(proxy: Proxy, line: Wire, direct: redis.Redis, execute: bool) -> None:
     proxy.blackhole(execute=execute)
+    line.send(["PING"])
     line.add("n", "n")
-    until(lambda: sum(proxy.stats().dropped.values()) + sum(proxy.stats().lost.values()) == 2 * execute)
-    until(lambda: proxy.stats().unsent["EVAL"] == 2 * (not execute))
+    until(lambda: (proxy.stats().dropped + proxy.stats().lost).total() == 3 * execute)
+    until(lambda: proxy.stats().unsent.total() == 3 * (not execute))
     assert line.silent()
     assert direct.get("n") == ("2" if execute else None)
     proxy.blackhole(False)
     line.send(["PING"])
-    until(lambda: proxy.stats().requests["PING"] == 1)
+    until(lambda: proxy.stats().requests["PING"] == 2)
     assert line.silent()
     with connect(proxy.url) as later:
         assert add(later) == 1 + 2 * execute
@@ -506,12 +538,42 @@ def test_reset_all_cuts_every_open_connection(proxy: Proxy, direct: redis.Redis)
         for line in (one, two):
             line.add("n")
             line.read()
-        before = direct.info("clients")["connected_clients"]
+        before = clients(direct)
         assert proxy.reset_all() == 2
         for line in (one, two):
             assert line.ended()
-        until(lambda: direct.info("clients")["connected_clients"] == before - 2)
+        until(lambda: clients(direct) == before - 2)
     assert proxy.reset_all() == 0
+
+
+def test_connections_end_on_both_sides(proxy: Proxy, line: Wire, direct: redis.Redis) -> None:
+    line.add("n")
+    assert line.read() == 1
+    before = clients(direct)
+    for _ in range(50):
+        with Wire(proxy):
+            pass
+    with Wire(proxy) as last:
+        last.add("n")
+        assert last.read() == 2
+        until(lambda: clients(direct) == before + 1)
+        direct.client_kill_filter(_type="normal", skipme=True)
+        assert last.ended()
+    assert line.ended()
+
+
+def test_pushed_messages_are_nobodys_reply(proxy: Proxy, line: Wire, direct: redis.Redis) -> None:
+    line.send(["HELLO", "3"], ["SUBSCRIBE", "news"])
+    assert b"server" in line.read()
+    assert line.read()[0] == b"subscribe"
+    line.send(["BLPOP", "list", "0"])
+    until(lambda: direct.info("clients")["blocked_clients"] == 1)
+    proxy.drop_next(only=["BLPOP"])
+    direct.publish("news", "hello")
+    assert line.read() == [b"message", b"news", b"hello"]
+    direct.rpush("list", "value")
+    assert line.ended()
+    assert direct.llen("list") == 0
 
 
 def test_a_blocked_command_ends_with_its_client(proxy: Proxy, direct: redis.Redis) -> None:

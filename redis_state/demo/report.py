@@ -78,19 +78,14 @@ class Outcome:
         ]
         lines.append(f"{'call overhead':<{width}}          {self.overhead}")
         failed = [check.name for check in self.checks if not check.ok]
-        took = f"{self.seconds:.1f} s"
-        verdict = (
-            f"FAILED after {took}: {', '.join(failed)}" if failed else f"All {len(lines) - 1} checks hold; {took}."
-        )
+        verdict = f"FAILED: {', '.join(failed)}" if failed else f"All {len(self.checks)} checks hold"
         if self.kept:
             lines.append(f"{'files':<{width}}          {self.kept}")
-        print("", *lines, "", verdict, sep="\n", file=out, flush=True)
+        print("", *lines, "", f"{verdict}; {self.seconds:.1f} s.", sep="\n", file=out, flush=True)
 
     def print_json(self, out: IO[str]) -> None:
         evidence, overhead = self.evidence, self.overhead
-        killed = (
-            {"container": evidence.victim, "returncode": evidence.exits[evidence.victim]} if evidence.victim else None
-        )
+        victim = evidence.victim
         line = {
             "ok": self.ok,
             "checks": {check.name: {"ok": check.ok, "detail": check.detail} for check in self.checks},
@@ -104,7 +99,8 @@ class Outcome:
             "takeovers": evidence.total("took over"),
             "adopted": evidence.total("adopted"),
             "scripts_healed": evidence.healed,
-            "killed": killed,
+            "killed": victim
+            and {"container": victim, "pid": evidence.pids[victim], "returncode": evidence.exits[victim]},
             "overhead": {
                 "raw_ping_us": round(overhead.raw_ping, 1),
                 "engine_ping_us": round(overhead.engine_ping, 1),

@@ -74,8 +74,8 @@ class Run:
         self.view = view
         self.started = time.monotonic()
         self.options = options
-        format, self.why = (options.format, "as asked for") if options.format else choose_format()
-        self.plan = make_plan(options, here, format)
+        chosen, self.why = (options.format, "as asked for") if options.format else choose_format()
+        self.plan = make_plan(options, here, chosen)
         self.shared = Shared(self.plan, "demo")
         self.workers: Workers | None = None
         self.victim: str | None = None
@@ -94,7 +94,9 @@ class Run:
         plan, options = self.plan, self.options
         self.shared.counters["demo"] = {"segments": 0}
         make_tracks(plan, options.seed)
-        self.event(f"{options.tracks} tracks, {options.voices} voices: {plan.segments} {plan.format} segments ({self.why})")
+        self.event(
+            f"{options.tracks} tracks, {options.voices} voices: {plan.segments} {plan.format} segments ({self.why})"
+        )
         plan_file = plan.folder / "plan.json"
         plan.save(plan_file)
         self.workers = Workers(plan, plan_file)
@@ -102,7 +104,7 @@ class Run:
         self.workers.stop()
         for _ in self.workers.news():
             pass
-        evidence = gather(plan, self.shared, self.workers.exits, self.victim)
+        evidence = gather(plan, self.shared, self.workers, self.victim)
         if self.healed_before is not None:
             evidence.healed = self.healed(self.workers) - self.healed_before
         with self.here.raw() as raw:
@@ -135,7 +137,7 @@ class Run:
     def look(self, workers: Workers) -> Scene:
         known = self.shared.progress.segment_progress.get_many([job.key for job in self.plan.jobs])
         crew = self.shared.workers.get_many(list(self.plan.containers))
-        done = tuple((job, int(known.get(job.key, {}).get("processed_segments", 0))) for job in self.plan.jobs)
+        done = tuple((job, known[job.key]["processed_segments"] if job.key in known else 0) for job in self.plan.jobs)
         return Scene(self.seconds, done, workers.look({name: entry["doing"] for name, entry in crew.items()}))
 
     def maybe_kill(self, workers: Workers, scene: Scene) -> None:
@@ -164,8 +166,8 @@ class Run:
 
     def healed(self, workers: Workers) -> int:
         """Count the calls that found their script gone and were served all the same, by all engines so far."""
-        told = (diary.last.get("status", {}).get("healed", 0) for diary in workers.diaries.values())
-        return sum(told, self.shared.engine.status().scripts_healed)
+        told = (int(diary.last["status"]["healed"]) for diary in workers.diaries.values() if "status" in diary.last)
+        return sum(told) + self.shared.engine.status().scripts_healed
 
     def close(self) -> None:
         """End the workers and forget the run's keys."""

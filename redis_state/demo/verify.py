@@ -15,8 +15,9 @@ from redis_state.demo.diary import Entries, read_diary
 from redis_state.demo.hls import BadMedia, read_playlist, samples_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
+    from redis_state.demo.crew import Workers
     from redis_state.demo.plan import Job, Plan
     from redis_state.demo.shared import Shared
 
@@ -41,6 +42,7 @@ class Evidence:
     moved: int  # of those, how many changed a count or completed a job a second time
     pending: list[str]  # completions that nobody confirmed
     diaries: dict[str, Entries]  # by container
+    pids: dict[str, int]  # by container
     exits: dict[str, int | None]  # return codes by container
     victim: str | None  # the container that was to be killed
     healed: int | None = None  # calls that found their script gone after the SCRIPT FLUSH; None when there was none
@@ -53,8 +55,8 @@ class Evidence:
         return sum(diary.count(what) for diary in self.diaries.values())
 
 
-def gather(plan: Plan, shared: Shared, exits: Mapping[str, int | None], victim: str | None) -> Evidence:
-    """Ask Redis and read the diaries. Says one mark again for each job, which must change nothing."""
+def gather(plan: Plan, shared: Shared, workers: Workers, victim: str | None) -> Evidence:
+    """Ask Redis and read the diaries, once the workers have ended. Says one mark again for each job, which must change nothing."""
     keys = [job.key for job in plan.jobs]
     progress = {key: dict(record) for key, record in shared.progress.segment_progress.get_many(keys).items()}
     again = [(progress[job.key], shared.progress.mark(job.key, 0)) for job in plan.jobs if job.key in progress]
@@ -66,7 +68,8 @@ def gather(plan: Plan, shared: Shared, exits: Mapping[str, int | None], victim: 
         moved=sum(then["processed_segments"] != now.processed or now.completed_now for then, now in again),
         pending=shared.progress.pending_completions(),
         diaries={container: read_diary(plan.diary(container)) for container in plan.containers},
-        exits=dict(exits),
+        pids={container: process.pid for container, process in workers.processes.items()},
+        exits=workers.exits,
         victim=victim,
     )
 
@@ -135,7 +138,8 @@ def duplicates_absorbed(evidence: Evidence) -> Check:
         complaints.append(f"{evidence.counted} counted, but only {marks} said (and {uncertain} unanswered)")
     if evidence.moved:
         complaints.append(f"{evidence.moved} of {evidence.said_again} repeated marks changed a finished job")
-    fine = f"{duplicates(evidence)} marks said twice or more, counted once ({marks} + {evidence.said_again} said)"
+    said = f"{marks} said for {evidence.counted} segments, and {evidence.said_again} more by this check"
+    fine = f"{duplicates(evidence)} marks counted nothing, as they should ({said})"
     return _check("duplicates absorbed", complaints, fine)
 
 

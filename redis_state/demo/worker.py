@@ -166,7 +166,8 @@ class Worker:
     def unfinished(self) -> dict[str, Job]:
         """Return the jobs that are not completed, by key."""
         known = self.shared.progress.segment_progress.get_many([job.key for job in self.jobs])
-        return {job.key: job for job in self.jobs if known.get(job.key, {}).get("status") != "completed"}
+        done = {key for key, record in known.items() if record["status"] == "completed"}
+        return {job.key: job for job in self.jobs if job.key not in done}
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():

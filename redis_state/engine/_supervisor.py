@@ -53,6 +53,9 @@ def main(lock: int, directory: str, socket_path: str, binary: str) -> None:
     serving = take_over(f"{socket_path}.old")
 
     def serve() -> None:
+        Path("discarded.rdb").unlink(missing_ok=True)  # by a client's SAVE; the server would load it
+        Path("pid.new").write_text(str(os.getpid()), encoding="ascii")
+        Path("pid.new").replace("pid")  # here and not in the parent: it must be there when the server answers
         os.set_inheritable(serving, True)
         os.execv(binary, command(binary, directory, socket_path))
 
@@ -63,7 +66,7 @@ def main(lock: int, directory: str, socket_path: str, binary: str) -> None:
         os._exit(0)  # the lock is our parent's too: it came by the same open file, and outlives this process
 
     watcher = child(watch)
-    server = start_server(serve)
+    server = child(serve)
     deaths: list[float] = []
     while True:
         ended, status = os.wait()
@@ -74,7 +77,7 @@ def main(lock: int, directory: str, socket_path: str, binary: str) -> None:
                 unused = False
                 end(watcher)
                 break
-            server = start_server(serve)
+            server = child(serve)
         elif status == 0:
             unused = True
             end(server)
@@ -139,15 +142,6 @@ def ask_to_end(old_socket: str) -> None:
         connection.connect(old_socket)
         connection.sendall(b"SHUTDOWN NOSAVE\r\n")
         connection.recv(1)
-
-
-def start_server(serve: Callable[[], None]) -> int:
-    """Start the server on no data and write its process id to ``pid``."""
-    Path("discarded.rdb").unlink(missing_ok=True)  # by a client's SAVE; a server would load it
-    pid = child(serve)
-    Path("pid.new").write_text(str(pid), encoding="ascii")
-    Path("pid.new").replace("pid")
-    return pid
 
 
 def command(binary: str, directory: str, socket_path: str) -> list[str]:

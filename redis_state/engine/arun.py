@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import weakref
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, Self, TypeVar
 
 from redis_state.config import Settings
-from redis_state.engine.call import Connect, Exchange, converse, resolve
 from redis_state.engine.channel import AsyncChannel
+from redis_state.engine.converse import Connect, Exchange, converse, resolve
 from redis_state.engine.op import Op, Pause, Plan
 from redis_state.engine.run import LARGEST_WRITE, BatchBase, EngineBase, raise_first
 from redis_state.errors import OutcomeUnknown, RedisStateError
@@ -31,7 +32,6 @@ class AsyncEngine(EngineBase):
         self._idle: deque[AsyncChannel] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._places: asyncio.Semaphore
-        self._starting: asyncio.Lock
         _engines.add(self)
 
     async def run(self, op: Op[T]) -> T:
@@ -124,7 +124,6 @@ class AsyncEngine(EngineBase):
         if loop is not self._loop:
             self._loop = loop
             self._places = asyncio.Semaphore(self.settings.max_connections)
-            self._starting = asyncio.Lock()
             self._idle.clear()
             self._sessions.clear()
 
@@ -137,11 +136,8 @@ class AsyncEngine(EngineBase):
 
     async def _connect(self, channel: AsyncChannel, ask: Connect) -> BaseException | None:
         try:
-            if self._link.server().kind == "embedded" and self._embedded is None:
-                async with self._starting:
-                    server = await asyncio.to_thread(self._server)
-            else:
-                server = self._server()
+            starts = self._link.server().kind == "embedded" and self._embedded is None
+            server = await asyncio.to_thread(self._server) if starts else self._server()
         except RedisStateError as error:
             return error
         return await channel.connect(server, ask.within)
@@ -170,6 +166,7 @@ def _after_fork() -> None:
         engine._idle = deque()
         engine._sessions = []
         engine._loop = None
+        engine._starting = threading.Lock()
 
 
 os.register_at_fork(after_in_child=_after_fork)

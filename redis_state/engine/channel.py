@@ -15,7 +15,8 @@ from hiredis import pack_command
 from redis import asyncio as async_redis
 
 from redis_state.config import Server, Settings
-from redis_state.engine.call import Broken, Exchange, Session
+from redis_state.engine.call import Broken, Session
+from redis_state.engine.converse import Exchange
 from redis_state.errors import ConfigError
 
 _HELLO: bytes = pack_command(("TIME",)) + pack_command(("COMMAND", "INFO", "GETEX"))  # type: ignore[arg-type]
@@ -46,7 +47,7 @@ def _heard(session: Session, server: Server, replies: list[Any], asked: float) -
     if known == [None]:
         raise ConfigError(f"{server} is too old: {_TOO_OLD}")
     seconds = int(time[0]) + int(time[1]) / 1e6
-    session.set_clock(seconds, (asked + monotonic()) / 2)
+    session.clock = seconds - (asked + monotonic()) / 2
     session.connected = session.fresh = True
 
 

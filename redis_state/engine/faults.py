@@ -12,7 +12,7 @@ from enum import Enum
 from redis import exceptions as redis_errors
 
 from redis_state.config import Server
-from redis_state.errors import CallError, ConfigError, ScriptFailed, ServerFull, ServerRefused
+from redis_state.errors import ConfigError, CorruptValue, RedisStateError, ScriptFailed, ServerFull, ServerRefused
 
 
 class Fault(Enum):
@@ -63,7 +63,7 @@ def classify(error: BaseException) -> Fault:
     return Fault.FAILED
 
 
-def as_ours(error: BaseException, fault: Fault, name: str, server: Server) -> CallError:
+def as_ours(error: BaseException, fault: Fault, name: str, server: Server) -> RedisStateError:
     """Return the error to raise for a call of ``name`` that was answered with ``error``."""
     text = str(error)
     if fault is Fault.FULL:
@@ -73,6 +73,8 @@ def as_ours(error: BaseException, fault: Fault, name: str, server: Server) -> Ca
         if "MOVED" in text or "CROSSSLOT" in text:
             hint = "; it is a node of a cluster, and this engine speaks to one server"
         return ServerRefused(f"{name}: {server} refused: {text}{hint}")
+    if "WRONGTYPE" in text:
+        return CorruptValue(f"{name}: a key holds data of another kind, written by something else ({text})")
     line = _LINE.search(text)
     where = f"{name}.lua:{next(filter(None, line.groups()))}" if line else name
     return ScriptFailed(f"{where}: {text}")

@@ -8,6 +8,7 @@ a fork the child begins with none, so nothing is shared with its parent.
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from collections import deque
 from collections.abc import Sequence
@@ -17,8 +18,9 @@ from typing import Any, Generic, Self, TypeVar
 
 from redis_state.config import Server, Settings
 from redis_state.engine import embedded
-from redis_state.engine.call import Connect, Exchange, Session, converse, resolve
+from redis_state.engine.call import Session
 from redis_state.engine.channel import Channel
+from redis_state.engine.converse import Connect, Exchange, converse, resolve
 from redis_state.engine.link import Link
 from redis_state.engine.op import Op, Pause, Plan
 from redis_state.errors import OutcomeUnknown, RedisStateError
@@ -47,6 +49,7 @@ class EngineBase:
         self.settings = settings
         self._link = Link(settings.server)
         self._embedded: embedded.Embedded | None = None
+        self._starting = threading.Lock()
         self._keys: dict[str, Keys] = {}
         self._sessions: list[Session] = []
 
@@ -85,8 +88,9 @@ class EngineBase:
         server = self._link.server()
         if server.kind != "embedded":
             return server
-        if self._embedded is None:
-            self._embedded = embedded.start(server.path or None)
+        with self._starting:
+            if self._embedded is None:
+                self._embedded = embedded.start(server.path or None)
         return Server("unix", path=str(self._embedded.socket_path))
 
     def _give_up_embedded(self) -> None:
@@ -267,6 +271,7 @@ def _after_fork() -> None:
     for engine in list(_engines):
         engine._idle = deque()  # the parent's sockets; dropping them closes our copies and nothing else
         engine._sessions = []
+        engine._starting = threading.Lock()
 
 
 os.register_at_fork(after_in_child=_after_fork)
