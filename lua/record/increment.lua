@@ -1,8 +1,4 @@
--- record/increment: add to a number in an entry.
---
--- Whole numbers stay whole and exact; with a fraction on either side the sum is a double, as it
--- would be in the caller's own language. Whole numbers of more than 18 digits are refused rather
--- than rounded.
+-- record/increment: add to a number where it lies.
 --
 -- Said twice: once.  Work: O(1).  When full: refuses.
 -- Replies  {'counted', number}    the number now, as text
@@ -40,17 +36,15 @@ old = old or '0'
 if not tonumber(old) then
   return { 'no_number', old }
 end
-local whole = string.match(old, '^-?(%d+)$') and string.match(by, '^-?(%d+)$')
-local sum = tonumber(old) + tonumber(by)
-if whole and (#old > 18 or #by > 18) or sum - sum ~= 0 then
+local sum = include('lib/number').add(old, by)
+if not sum then
   return { 'too_large', old }
 end
 
-if whole then
+if sum == 'whole' then
   redis.call('HINCRBY', entry, field, by)
 else
-  local text = string.format('%.17g', sum)
-  redis.call('HSET', entry, field, string.find(text, '[.e]') and text or text .. '.0')
+  redis.call('HSET', entry, field, sum)
 end
 local now_us = include('lib/clock').us()
 local now = math.floor(now_us / 1000)

@@ -44,10 +44,7 @@ class Script:
     sha: str
     kind: str  # "once" | "reads" | "same"
     runs_when_full: bool
-    keys: tuple[str, ...]
-    args: tuple[str, ...]
-    rest_of_keys: str | None
-    rest_of_args: str | None
+    slots: tuple[str, ...]  # the names of all of them
     words: Mapping[bytes, str]  # what replies begin with
     said: frozenset[str]
     _fill: Callable[[dict[str, Any]], tuple[Sequence[str], Sequence[Word]]] = field(repr=False)
@@ -56,15 +53,11 @@ class Script:
         """Fill the slots: a string for a key, a string, bytes or number for a word, a list for a rest."""
         try:
             keys, args = self._fill(slots)
+            fits = len(slots) == len(self.slots)
         except KeyError:
-            keys, args = (), ()
-            slots["\0"] = None  # refused below, with both lists
-        if len(slots) != len(self.keys) + len(self.args) + (bool(self.rest_of_keys)) + (bool(self.rest_of_args)):
-            slots.pop("\0", None)
-            names = (*self.keys, self.rest_of_keys, *self.args, self.rest_of_args)
-            raise ContractError(
-                f"{self.name} has the slots {', '.join(filter(None, names))}; it was given {', '.join(slots)}"
-            )
+            fits = False
+        if not fits:
+            raise ContractError(f"{self.name} has the slots {', '.join(self.slots)}; it was given {', '.join(slots)}")
         return Call(self, keys, args)
 
     def __repr__(self) -> str:
@@ -94,10 +87,7 @@ def parse(name: str, source: str, module: Callable[[str], str]) -> Script:
         sha=sha,
         kind=kind[1],
         runs_when_full=runs,
-        keys=keys,
-        args=args,
-        rest_of_keys=rest_of_keys,
-        rest_of_args=rest_of_args,
+        slots=tuple(filter(None, (*keys, rest_of_keys, *args, rest_of_args))),
         words={word.encode(): word for word in words},
         said=frozenset(words),
         _fill=_filler(keys, rest_of_keys, args, rest_of_args),

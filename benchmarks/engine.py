@@ -1,0 +1,201 @@
+"""What the engine costs, beside other ways to send the same script."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import hiredis
+import redis
+from redis import asyncio as async_redis
+
+from benchmarks.bench import Bench
+from benchmarks.harness import Case, Goal, Group
+from benchmarks.scripts import ADD, COUNT, INCREMENT, PUT
+from redis_state import AsyncEngine, Op
+
+INDEX = "rs:{bench}:i"
+THREADS = 8
+CALLS = 50  # of each thread or task, in one turn
+BATCH = 100
+
+
+def one_call(bench: Bench) -> Group:
+    """One script that only reads, sent in six ways."""
+    op = _count()
+    script = bench.client.register_script(COUNT.text)
+    client = bench.client
+    connection = redis.UnixDomainSocketConnection(path=bench.socket_path)  # type: ignore[abstract,no-untyped-call]
+    bench.closing.callback(connection.disconnect)
+    connection.connect()
+    raw = bench.closing.enter_context(socket.socket(socket.AF_UNIX))
+    raw.connect(bench.socket_path)
+    reader = hiredis.Reader()
+    bench.engine.run(op)  # loads the script for all
+
+    def through_connection() -> int:
+        connection.send_command("EVALSHA", COUNT.sha, 1, INDEX)
+        reply: Any = connection.read_response()
+        return int(reply[1])
+
+    def through_socket() -> int:
+        raw.sendall(hiredis.pack_command(("EVALSHA", COUNT.sha, 1, INDEX)))  # type: ignore[arg-type]
+        while True:
+            reader.feed(raw.recv(65536))
+            reply: Any = reader.gets()
+            if reply is not False:
+                return int(reply[1])
+
+    return Group(
+        "call",
+        "One call of a script that only reads (index/count)",
+        [
+            Case("bare Connection", through_connection),
+            Case("raw socket + hiredis", through_socket),
+            Case("engine.run", lambda: bench.engine.run(op)),
+            Case("engine.run, op made anew", lambda: bench.engine.run(_count())),
+            Case("client.evalsha", lambda: _second(client.evalsha(COUNT.sha, 1, INDEX))),
+            Case("redis-py Script", lambda: _second(script(keys=[INDEX]))),
+        ],
+        [Goal("engine.run", "bare Connection", 1.5), Goal("engine.run", "redis-py Script", 0.6)],
+    )
+
+
+def threads(bench: Bench) -> Group:
+    """Eight threads of one process, each with its own calls."""
+    op = _count()
+    pool = bench.closing.enter_context(ThreadPoolExecutor(THREADS))
+    client = bench.client
+
+    def crowd(call: Callable[[], object]) -> Callable[[], object]:
+        def worker(_: int) -> None:
+            for _ in range(CALLS):
+                call()
+
+        return lambda: list(pool.map(worker, range(THREADS)))
+
+    ops = THREADS * CALLS
+    return Group(
+        "threads",
+        f"The same call from {THREADS} threads; time per call of them all",
+        [
+            Case("redis-py pooled client", crowd(lambda: _second(client.evalsha(COUNT.sha, 1, INDEX))), ops),
+            Case("engine.run", crowd(lambda: bench.engine.run(op)), ops),
+        ],
+        [Goal("engine.run", "redis-py pooled client", 0.5)],
+    )
+
+
+def awaited(bench: Bench) -> Group:
+    """The same call on asyncio, one after the other and fifty at once."""
+    op = _count()
+    loop = asyncio.new_event_loop()
+    engine = AsyncEngine.from_url(bench.url)
+    client = async_redis.Redis(unix_socket_path=bench.socket_path)
+
+    async def close() -> None:
+        await engine.close()
+        await client.aclose()
+
+    bench.closing.callback(loop.close)
+    bench.closing.callback(lambda: loop.run_until_complete(close()))
+
+    def in_turn(call: Callable[[], Awaitable[object]]) -> Callable[[], object]:
+        async def turn() -> None:
+            for _ in range(CALLS):
+                await call()
+
+        return lambda: loop.run_until_complete(turn())
+
+    def at_once(call: Callable[[], Awaitable[object]]) -> Callable[[], object]:
+        async def turn() -> None:
+            await asyncio.gather(*(call() for _ in range(CALLS)))
+
+        return lambda: loop.run_until_complete(turn())
+
+    async def ours() -> int:
+        return await engine.run(op)
+
+    async def theirs() -> int:
+        reply: Any = await client.evalsha(COUNT.sha, 1, INDEX)  # type: ignore[misc]
+        return int(reply[1])
+
+    return Group(
+        "asyncio",
+        f"The same call on asyncio, one at a time and {CALLS} at once",
+        [
+            Case("redis.asyncio, one at a time", in_turn(theirs), CALLS),
+            Case("AsyncEngine.run, one at a time", in_turn(ours), CALLS),
+            Case(f"redis.asyncio, {CALLS} at once", at_once(theirs), CALLS),
+            Case(f"AsyncEngine.run, {CALLS} at once", at_once(ours), CALLS),
+        ],
+    )
+
+
+def once(bench: Bench) -> Group:
+    """What it costs that a call said twice acts once."""
+    cases: list[Case] = []
+    goals: list[Goal] = []
+    for twin in (INCREMENT, PUT, ADD):
+        plain, sure = twin.op(twin.same), twin.op(twin.once)
+        cases.append(Case(f"{twin.name}, same", lambda op=plain: bench.engine.run(op)))  # type: ignore[misc]
+        cases.append(Case(f"{twin.name}, once", lambda op=sure: bench.engine.run(op)))  # type: ignore[misc]
+        goals.append(Goal(f"{twin.name}, once", f"{twin.name}, same", 1.3))
+    return Group("once", "A script declared `once` beside the same text declared `same`", cases, goals)
+
+
+def batch_of_reads(bench: Bench) -> Group:
+    """A hundred calls that only read."""
+    ops = [_count() for _ in range(BATCH)]
+    script = bench.client.register_script(COUNT.text)
+
+    def pipeline() -> object:
+        with bench.client.pipeline(transaction=False) as pipe:
+            for _ in range(BATCH):
+                script(keys=[INDEX], client=pipe)
+            return [int(reply[1]) for reply in pipe.execute()]
+
+    return _batch(bench, "batch-reads", "index/count, which only reads", ops, pipeline)
+
+
+def batch_of_writes(bench: Bench) -> Group:
+    """A hundred calls that write, each exactly once; the pipeline sends the same text without that."""
+    ops = [INCREMENT.op(INCREMENT.once) for _ in range(BATCH)]
+    script = bench.client.register_script(INCREMENT.same.text)
+    plain = INCREMENT.op(INCREMENT.same)
+
+    def pipeline() -> object:
+        with bench.client.pipeline(transaction=False) as pipe:
+            for _ in range(BATCH):
+                script(keys=plain.keys, args=plain.args, client=pipe)
+            return [int(reply[1]) for reply in pipe.execute()]
+
+    return _batch(bench, "batch-writes", "record/increment, which writes", ops, pipeline)
+
+
+def _batch(bench: Bench, name: str, what: str, ops: list[Op[Any]], pipeline: Callable[[], object]) -> Group:
+    engine = bench.engine
+    single, together, theirs = f"{BATCH} x engine.run", f"one batch of {BATCH}", "redis-py pipeline of Script"
+    return Group(
+        name,
+        f"{BATCH} calls of {what}; time per call",
+        [
+            Case(single, lambda: [engine.run(op) for op in ops], BATCH),
+            Case(together, lambda: engine.run_all(ops), BATCH),
+            Case(theirs, pipeline, BATCH),
+        ],
+        [Goal(together, single, 0.25), Goal(together, theirs, 1.0)],
+    )
+
+
+def _count() -> Op[int]:
+    return COUNT(partition=INDEX).meaning(entries=int)
+
+
+def _second(reply: Any) -> int:
+    return int(reply[1])
+
+

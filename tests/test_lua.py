@@ -1,0 +1,195 @@
+"""The laws of lua/, checked on the text of every script; no server is needed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from redis_state.engine.op import Op, just, raises
+from redis_state.engine.registry import all_scripts, home, script
+from redis_state.engine.script import fold, parse
+from redis_state.errors import ContractError, UnknownSession
+
+NAMES = [found.name for found in all_scripts()]
+MODULES = sorted(file.relative_to(home()).with_suffix("").as_posix() for file in (home() / "lib").glob("*.lua"))
+PROLOGUE = re.compile(r"^local \w+\s*= .*\b(KEYS|ARGV)\b")
+HEADER = """-- some/name: do it.
+--
+-- Said twice: {kind}.  Work: O(1).  When full: {full}.
+-- Replies  {{'done', n}}
+--          {{'none'}}
+"""
+
+
+def source(name: str) -> str:
+    return (home() / f"{name}.lua").read_text()
+
+
+def code(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("--")]
+
+
+def replies(text: str) -> set[str]:
+    return set(re.findall(r"(?:return|local \w+ =) \{ '([a-z_]+)'", "\n".join(code(text))))
+
+
+def included(name: str) -> set[str]:
+    found, waiting = set(), [name]
+    while waiting:
+        more = set(re.findall(r"include\('([\w/]+)'\)", "\n".join(code(source(waiting.pop())))))
+        waiting += more - found
+        found |= more
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES + MODULES)
+def test_a_file_opens_with_one_sentence_that_names_it(name: str) -> None:
+    assert re.match(rf"-- {re.escape(name)}: \S.*[.]$", source(name).splitlines()[0])
+
+
+@pytest.mark.parametrize("name", NAMES + MODULES)
+def test_a_file_holds_one_thing(name: str) -> None:
+    assert len(source(name).splitlines()) <= 60
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_header_says_what_the_caller_must_know(name: str) -> None:
+    line = r"^-- Said twice: (once|reads|same)\.  Work: .+\.  When full: (runs|refuses)\.$"
+    assert re.search(line, source(name), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_slots_are_named_once_and_used_by_name_only(name: str) -> None:
+    lines = code(source(name))
+    prologue = [line for line in lines if PROLOGUE.match(line)]
+    body = [line for line in lines if not PROLOGUE.match(line)]
+    assert lines[: len(prologue)] == prologue, "the prologue comes first"
+    assert not [line for line in body if re.search(r"\b(KEYS|ARGV)\b", line)]
+    for line in prologue:
+        slot = line.split()[1]
+        assert re.search(rf"\b{slot}\b", "\n".join(body)), f"{slot} is never used"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_word_is_said_and_every_said_word_is_in_the_header(name: str) -> None:
+    own = replies(source(name))
+    modules = {word for module in included(name) for word in replies(source(module))}
+    assert own <= script(name).said <= own | modules
+    assert script(name).said
+
+
+@pytest.mark.parametrize("name", NAMES + MODULES)
+def test_no_error_is_swallowed(name: str) -> None:
+    assert "pcall" not in "\n".join(code(source(name)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_script_that_only_reads_calls_nothing_that_writes(name: str) -> None:
+    if script(name).kind == "reads":
+        calls = set(re.findall(r"redis\.call\('(\w+)'", script(name).text))
+        assert calls <= {
+            "GET",
+            "HGET",
+            "HGETALL",
+            "HMGET",
+            "TIME",
+            "ZCOUNT",
+            "ZSCAN",
+            "ZRANGEBYSCORE",
+            "ZSCORE",
+            "EXISTS",
+            "PTTL",
+            "ZCARD",
+            "HLEN",
+            "GETRANGE",
+            "BITCOUNT",
+            "BITPOS",
+            "STRLEN",
+            "LLEN",
+            "MGET",
+        }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_script_is_called_from_one_place(name: str) -> None:
+    package = Path(script.__wrapped__.__code__.co_filename).parent.parent
+    uses = [file for file in package.rglob("*.py") if f'script("{name}")' in file.read_text()]
+    assert len(uses) == 1, uses
+
+
+def test_folding_keeps_strings_and_drops_comments() -> None:
+    lua = 'local a = \'it -- is\'  -- not this\nlocal b = "x\\"--y" --[[ nor\nthis ]]\nreturn a'
+    assert fold(lua) == 'local a = \'it -- is\' local b = "x\\"--y" return a'
+
+
+def test_lines_of_the_text_are_lines_of_the_file() -> None:
+    for found in all_scripts():
+        lines = found.text.splitlines()
+        for number, line in enumerate(source(found.name).splitlines()):
+            if line.startswith("return") and "include" not in line:
+                assert lines[number].endswith(line) or lines[number] == line
+
+
+def test_modules_that_include_each_other_are_refused() -> None:
+    loop = {"lib/a": "local b = include('lib/b')\nreturn b", "lib/b": "local a = include('lib/a')\nreturn a"}
+    with pytest.raises(ContractError, match=r"lib/a > lib/b > lib/a"):
+        parse("some/name", HEADER.format(kind="reads", full="runs") + "return include('lib/a')", loop.__getitem__)
+
+
+@pytest.mark.parametrize(
+    "prologue",
+    ["local a = KEYS[2]", "local a = KEYS[1]\nlocal b = { unpack(KEYS, 3) }", "local a = ARGV[1]\nlocal b = ARGV[3]"],
+)
+def test_a_prologue_with_gaps_is_refused(prologue: str) -> None:
+    with pytest.raises(ContractError, match="without gaps"):
+        parse("some/name", HEADER.format(kind="reads", full="runs") + prologue, source)
+
+
+def test_a_header_without_its_class_is_refused() -> None:
+    with pytest.raises(ContractError, match="Said twice"):
+        parse("some/name", "-- some/name: do it.\nreturn { 'done' }", source)
+
+
+def test_slots_are_filled_by_name_into_their_places() -> None:
+    lua = "local a = KEYS[1]\nlocal b = { unpack(KEYS, 2) }\nlocal c = ARGV[1]\nlocal d = tonumber(ARGV[2])\n"
+    parsed = parse("some/name", HEADER.format(kind="reads", full="runs") + lua, source)
+    call = parsed(d=4, b=["k2", "k3"], a="k1", c="x")
+    assert (list(call.keys), list(call.args)) == (["k1", "k2", "k3"], ["x", 4])
+
+
+@pytest.mark.parametrize("slots", [{"a": "k"}, {"a": "k", "c": 1, "e": 2}, {"a": "k", "e": 2}, {}])
+def test_missing_and_unknown_slots_are_refused_with_both_lists(slots: dict[str, object]) -> None:
+    lua = "local a = KEYS[1]\nlocal c = ARGV[1]\n"
+    parsed = parse("some/name", HEADER.format(kind="reads", full="runs") + lua, source)
+    with pytest.raises(ContractError, match="has the slots a, c; it was given"):
+        parsed(**slots)
+
+
+def made(**meanings: object) -> Op[object]:
+    lua = HEADER.format(kind="reads", full="runs") + "local a = KEYS[1]\nreturn { 'done', 1 }"
+    return parse("some/name", lua, source)(a="rs:{x}:r:1").meaning(**meanings)  # type: ignore[arg-type]
+
+
+def test_a_meaning_for_a_word_that_is_never_said_is_refused() -> None:
+    with pytest.raises(ContractError, match="never replies with maybe"):
+        made(done=just(1), none=just(2), maybe=just(3))
+
+
+def test_a_word_without_a_meaning_is_refused() -> None:
+    with pytest.raises(ContractError, match="no meaning is given for none"):
+        made(done=just(1))
+
+
+def test_a_reply_is_read_by_its_word() -> None:
+    op = made(done=lambda n: n + 1, none=raises(UnknownSession, "k"))
+    assert op.read([b"done", 41]) == 42
+    with pytest.raises(UnknownSession):
+        op.read([b"none"])
+
+
+@pytest.mark.parametrize("reply", [None, [], [b"other"], b"done", 3, [3]])
+def test_a_reply_that_the_text_does_not_say_is_refused(reply: object) -> None:
+    with pytest.raises(ContractError, match="its text does not say"):
+        made(done=just(1), none=just(2)).read(reply)
