@@ -19,6 +19,7 @@ local segment     = tonumber(ARGV[2])    -- 0-based
 local lease_ms    = tonumber(ARGV[3])    -- time to confirm a completion
 
 local progress = include('lib/progress')
+local record = include('lib/record')
 local processed, total, status, ttl, version = progress.read(track)
 if not total or not version then
   return { 'unknown' }
@@ -28,7 +29,7 @@ if segment < 0 or segment >= total then
 end
 
 if redis.call('SETBIT', seen, segment, 1) == 1 then
-  include('lib/record').keep(track, partition, name, tonumber(ttl), include('lib/clock').ms(), { seen, news })
+  record.keep(track, partition, name, tonumber(ttl), include('lib/clock').ms(), { seen, news })
   return { 'counted', processed, total, status }
 end
 local count = math.min(total, processed + 1)

@@ -14,6 +14,7 @@ if expected == 'absent' and redis.call('EXISTS', entry) == 1 then
   return { 'present' }
 end
 
+local index = include('lib/index')
 redis.call('SET', entry, value, 'PX', ttl_ms)
-include('lib/index').enter(partition, name, include('lib/clock').ms(), ttl_ms)
+index.enter(partition, name, include('lib/clock').ms(), ttl_ms)
 return { 'written' }

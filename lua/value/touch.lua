@@ -8,8 +8,9 @@ local partition = KEYS[2]              -- zset: the index
 local name      = ARGV[1]              -- in the index
 local ttl_ms    = tonumber(ARGV[2])    -- lives this long from now
 
+local index = include('lib/index')
 if redis.call('PEXPIRE', entry, ttl_ms) == 0 then
   return { 'missing' }
 end
-include('lib/index').enter(partition, name, include('lib/clock').ms(), ttl_ms)
+index.enter(partition, name, include('lib/clock').ms(), ttl_ms)
 return { 'touched' }

@@ -84,13 +84,15 @@ class EngineBase:
         )
 
     def _server(self) -> Server:
-        """Return where to connect; start the embedded server when that is asked for. May take 0.3 s then."""
+        """Return where to connect; start the embedded server when that is asked for and none runs."""
         server = self._link.server()
         if server.kind != "embedded":
             return server
         with self._starting:
             if self._embedded is None:
                 self._embedded = embedded.start(server.path or None)
+            else:
+                self._embedded.ensure()
         return Server("unix", path=str(self._embedded.socket_path))
 
     def _give_up_embedded(self) -> None:

@@ -1,0 +1,180 @@
+"""Every script, said twice: back to back, and again after other calls of other callers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from samples import OTHERS, SAMPLES, Sample
+from servers import Server, available
+
+from redis_state.engine.call import Caller, Sending, Session
+from redis_state.engine.op import Op
+from redis_state.engine.registry import _source, all_scripts, script
+from redis_state.engine.script import parse
+
+SCRIPTS = [found.name for found in all_scripts()]
+
+
+@pytest.fixture(scope="module", params=sorted(available()))
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    with Server(available()[request.param]) as running:
+        yield running
+
+
+@pytest.fixture
+def line(server: Server) -> Iterator[redis.Redis]:
+    with server.client(decode_responses=False) as client:
+        client.flushall()
+        for found in all_scripts():
+            client.script_load(found.text)
+        yield client
+
+
+class Copies:
+    """A call as bytes, so that it can arrive as often as a network likes."""
+
+    def __init__(self, line: redis.Redis, op: Op[Any]) -> None:
+        self._line = line
+        session = Session()
+        seconds, micros = line.time()  # type: ignore[misc]
+        session.clock = seconds + micros / 1e6 - time.monotonic()
+        sending = Sending(op, 0)
+        self._bytes = sending.packed(session, time.monotonic() + 10)
+
+    def arrive(self) -> Any:
+        connection = self._line.connection_pool.get_connection()
+        try:
+            connection.send_packed_command([self._bytes])
+            return connection.read_response()
+        finally:
+            self._line.connection_pool.release(connection)
+
+
+def run(line: redis.Redis, *ops: Op[Any]) -> None:
+    for op in ops:
+        Copies(line, op).arrive()
+
+
+def state(line: redis.Redis) -> dict[bytes, tuple[Any, int]]:
+    """Return every key's content, and when it expires, to 50 ms."""
+    found: dict[bytes, tuple[Any, int]] = {}
+    now = time.time()
+    for key in line.keys("*"):  # type: ignore[union-attr]
+        kind = line.type(key)
+        content: Any
+        if kind == b"hash":
+            content = sorted(line.hgetall(key).items())  # type: ignore[union-attr]
+        elif kind == b"zset":
+            content = line.zrange(key, 0, -1, withscores=True)
+        elif kind == b"stream":
+            content = line.xrange(key)
+        elif kind == b"list":
+            content = line.lrange(key, 0, -1)
+        else:
+            content = line.get(key)
+        ends = now * 1000 + line.pttl(key)  # type: ignore[operator]
+        found[key] = content, round(ends / 200)
+    return found
+
+
+def alike(before: dict[bytes, tuple[Any, int]], after: dict[bytes, tuple[Any, int]]) -> bool:
+    return before.keys() == after.keys() and all(
+        before[key][0] == after[key][0] and abs(before[key][1] - after[key][1]) <= 1 for key in before
+    )
+
+
+def say_twice(line: redis.Redis, sample: Sample, op: Op[Any]) -> None:
+    """Fail when a copy of a call changes anything, or is answered in another way."""
+    kind = op.script.kind if op.script else "reads"
+    run(line, *sample.before())
+    time.sleep(0.002)  # leases of a millisecond are over
+    untouched = state(line)
+    copies = Copies(line, op)
+    first = copies.arrive()
+    once = state(line)
+    assert alike(untouched, once) == (kind == "reads"), "the sample must change something, unless it only reads"
+    again = copies.arrive()
+    assert alike(once, state(line)), "a second copy changed something"
+    assert kind == "reads" or again == first, "a second copy was answered in another way"
+    time.sleep(0.05)
+    run(line, *OTHERS)
+    later = state(line)
+    late = copies.arrive()
+    assert alike(later, state(line)), "a late copy changed something"
+    assert kind != "once" or late == first, "a late copy was answered in another way"
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_said_twice_is_said_once(line: redis.Redis, name: str) -> None:
+    assert name in SAMPLES, f"tests/samples.py needs a line for {name}"
+    say_twice(line, SAMPLES[name], SAMPLES[name].call())
+
+
+@pytest.mark.parametrize("name", [name for name in SCRIPTS if script(name).kind == "once"])
+@pytest.mark.parametrize("kind", ["same", "reads"])
+def test_a_wrong_class_is_noticed(line: redis.Redis, name: str, kind: str) -> None:
+    op = SAMPLES[name].call()
+    lied = parse(name, _source(name).replace("Said twice: once", f"Said twice: {kind}"), _source)
+    line.script_load(lied.text)
+    with pytest.raises(AssertionError):
+        say_twice(line, SAMPLES[name], Op(lied, op.keys, op.args, op.read))
+
+
+def test_a_copy_after_its_time_is_void(line: redis.Redis) -> None:
+    session = Session()
+    seconds, micros = line.time()  # type: ignore[misc]
+    session.clock = seconds + micros / 1e6 - time.monotonic()
+    payload = Sending(SAMPLES["record/put"].call(), 0).packed(session, time.monotonic() - 0.01)
+    connection = line.connection_pool.get_connection()
+    connection.send_packed_command([payload])
+    word, now = connection.read_response()
+    assert word == b"void"
+    assert abs(now / 1000 - seconds) < 5
+    assert state(line) == {}
+    line.connection_pool.release(connection)
+
+
+def test_a_copy_of_an_older_call_is_superseded(line: redis.Redis) -> None:
+    session, caller = Session(), Caller()
+    session.callers = [caller]
+    seconds, micros = line.time()  # type: ignore[misc]
+    session.clock = seconds + micros / 1e6 - time.monotonic()
+    put, increment = SAMPLES["record/put"].call(), SAMPLES["record/increment"].call()
+    old, new = (Sending(op, 0).packed(session, time.monotonic() + 10) for op in (put, increment))
+    connection = line.connection_pool.get_connection()
+    answers = []
+    for payload in (old, new, old):
+        connection.send_packed_command([payload])
+        answers.append(connection.read_response())
+    assert [answer[0] for answer in answers] == [b"written", b"counted", b"superseded"]
+    line.connection_pool.release(connection)
+
+
+def test_every_key_that_a_script_writes_gets_a_ttl(line: redis.Redis) -> None:
+    for name in SCRIPTS:
+        line.flushdb()
+        run(line, *SAMPLES[name].before(), SAMPLES[name].call(), *OTHERS)
+        forever = [key for key in line.keys("*") if line.pttl(key) < 0]  # type: ignore[union-attr,operator]
+        assert not forever, (name, forever)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_full_server_runs_what_frees_and_refuses_what_grows(line: redis.Redis, name: str) -> None:
+    run(line, *SAMPLES[name].before())
+    time.sleep(0.002)
+    copies = Copies(line, SAMPLES[name].call())
+    before = state(line)
+    line.config_set("maxmemory", 1)
+    try:
+        if script(name).runs_when_full:
+            copies.arrive()
+        else:
+            with pytest.raises(redis.ResponseError, match="OOM|used memory"):
+                copies.arrive()
+            assert alike(before, state(line)), "refused, and yet it changed something"
+    finally:
+        line.config_set("maxmemory", 0)
