@@ -50,7 +50,6 @@ def one_call(bench: Bench) -> Group:
                 return int(reply[1])
 
     return Group(
-        "call",
         "One call of a script that only reads (index/count)",
         [
             Case("bare Connection", through_connection),
@@ -79,7 +78,6 @@ def threads(bench: Bench) -> Group:
 
     ops = THREADS * CALLS
     return Group(
-        "threads",
         f"The same call from {THREADS} threads; time per call of them all",
         [
             Case("redis-py pooled client", crowd(lambda: _second(client.evalsha(COUNT.sha, 1, INDEX))), ops),
@@ -124,7 +122,6 @@ def awaited(bench: Bench) -> Group:
         return int(reply[1])
 
     return Group(
-        "asyncio",
         f"The same call on asyncio, one at a time and {CALLS} at once",
         [
             Case("redis.asyncio, one at a time", in_turn(theirs), CALLS),
@@ -144,7 +141,7 @@ def once(bench: Bench) -> Group:
         cases.append(Case(f"{twin.name}, same", lambda op=plain: bench.engine.run(op)))  # type: ignore[misc]
         cases.append(Case(f"{twin.name}, once", lambda op=sure: bench.engine.run(op)))  # type: ignore[misc]
         goals.append(Goal(f"{twin.name}, once", f"{twin.name}, same", 1.3))
-    return Group("once", "A script declared `once` beside the same text declared `same`", cases, goals)
+    return Group("A script declared `once` beside the same text declared `same`", cases, goals)
 
 
 def batch_of_reads(bench: Bench) -> Group:
@@ -158,7 +155,7 @@ def batch_of_reads(bench: Bench) -> Group:
                 script(keys=[INDEX], client=pipe)
             return [int(reply[1]) for reply in pipe.execute()]
 
-    return _batch(bench, "batch-reads", "index/count, which only reads", ops, pipeline)
+    return _batch(bench, "index/count, which only reads", ops, pipeline)
 
 
 def batch_of_writes(bench: Bench) -> Group:
@@ -173,14 +170,13 @@ def batch_of_writes(bench: Bench) -> Group:
                 script(keys=plain.keys, args=plain.args, client=pipe)
             return [int(reply[1]) for reply in pipe.execute()]
 
-    return _batch(bench, "batch-writes", "record/increment, which writes", ops, pipeline)
+    return _batch(bench, "record/increment, which writes", ops, pipeline)
 
 
-def _batch(bench: Bench, name: str, what: str, ops: list[Op[Any]], pipeline: Callable[[], object]) -> Group:
+def _batch(bench: Bench, what: str, ops: list[Op[Any]], pipeline: Callable[[], object]) -> Group:
     engine = bench.engine
     single, together, theirs = f"{BATCH} x engine.run", f"one batch of {BATCH}", "redis-py pipeline of Script"
     return Group(
-        name,
         f"{BATCH} calls of {what}; time per call",
         [
             Case(single, lambda: [engine.run(op) for op in ops], BATCH),
@@ -199,3 +195,11 @@ def _second(reply: Any) -> int:
     return int(reply[1])
 
 
+GROUPS: dict[str, Callable[[Bench], Group]] = {
+    "call": one_call,
+    "threads": threads,
+    "asyncio": awaited,
+    "once": once,
+    "batch-reads": batch_of_reads,
+    "batch-writes": batch_of_writes,
+}

@@ -15,6 +15,7 @@ from time import perf_counter
 
 BURST = 0.001  # seconds
 BURSTS = 5  # per case and round; the shortest counts
+LONG = 0.1  # a call that takes this long is measured once a round
 FEWEST_ROUNDS = 7
 MOST_ROUNDS = 200
 
@@ -45,7 +46,6 @@ class Goal:
 class Group:
     """Cases that are measured against each other. The first one is what the table's ratios refer to."""
 
-    name: str
     title: str
     cases: Sequence[Case]
     goals: Sequence[Goal] = ()
@@ -67,6 +67,7 @@ class Ratio:
 class Result:
     """What a group took in one mode: seconds per operation, by case, a figure for each round."""
 
+    name: str
     group: Group
     mode: str
     times: dict[str, list[float]] = field(default_factory=dict)
@@ -76,7 +77,7 @@ class Result:
 
     def ratio(self, case: str, base: str) -> Ratio:
         pairs = [one / other for one, other in zip(self.times[case], self.times[base], strict=True)]
-        low, middle, high = quantiles(pairs, n=4) if len(pairs) > 1 else pairs * 3
+        low, middle, high = quantiles(pairs, n=4, method="inclusive") if len(pairs) > 1 else pairs * 3
         return Ratio(middle, low, high)
 
 
@@ -88,17 +89,18 @@ class Patience:
     fewest: int = FEWEST_ROUNDS
 
 
-def measure(group: Group, mode: str, patience: Patience) -> Result:
+def measure(name: str, group: Group, mode: str, patience: Patience) -> Result:
     """Time all cases of a group in turn."""
-    result = Result(group, mode, {case.name: [] for case in group.cases})
-    calls = {case.name: _calls(case) for case in group.cases}
+    result = Result(name, group, mode, {case.name: [] for case in group.cases})
+    expected = {case.name: _expected(case) for case in group.cases}
+    calls = {name: max(1, round(BURST / seconds)) for name, seconds in expected.items()}
     end = perf_counter() + patience.seconds
     rounds = 0
     while rounds < patience.fewest or (perf_counter() < end and rounds < MOST_ROUNDS):
         shortest = dict.fromkeys(calls, float("inf"))
         for burst in range(BURSTS):
             for case in group.cases:
-                if burst == 0 or calls[case.name] > 1:  # what takes longer than a burst is measured once a round
+                if burst == 0 or expected[case.name] < LONG:
                     shortest[case.name] = min(shortest[case.name], _burst(case.call, calls[case.name]))
         for case in group.cases:
             result.times[case.name].append(shortest[case.name] / calls[case.name] / case.ops)
@@ -114,10 +116,10 @@ def _burst(call: Callable[[], object], times: int) -> float:
     return perf_counter() - began
 
 
-def _calls(case: Case) -> int:
-    """Find how many calls make a burst; the first ones warm everything up."""
+def _expected(case: Case) -> float:
+    """Return how long a call takes, roughly; the first one warms everything up."""
     _burst(case.call, 1)
-    return max(1, round(BURST / min(_burst(case.call, 1) for _ in range(3))))
+    return min(_burst(case.call, 1) for _ in range(3))
 
 
 # --- which core ---------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ class Twin:
 
     def op(self, which: Script) -> Op[Any]:
         """Return a call whose reply is a number, or nothing."""
-        return self.fill(which).meaning(**{word: _last for word in which.said})
+        return self.fill(which).meaning(**dict.fromkeys(which.said, _last))
 
 
 def _last(*rest: bytes | int) -> int | None:

@@ -10,9 +10,9 @@ import argparse
 import importlib
 import os
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+from redis_state import __version__
 from redis_state.errors import RedisStateError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"redis-state {_version()}")
+    parser.add_argument("--version", action="version", version=f"redis-state {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, (module, purpose) in COMMANDS.items():
         command = commands.add_parser(name, help=purpose, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -62,13 +62,6 @@ def main(words: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has left, as in `redis-state demo | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-
-
-def _version() -> str:
-    try:
-        return version("redis-state")
-    except PackageNotFoundError:
-        return "(not installed: run from a checkout)"
 
 
 if __name__ == "__main__":

@@ -17,6 +17,11 @@
     ├── UnsupportedType        (TypeError)     a value that would not come back equal; names the path to it
     ├── CorruptValue           (ValueError)    stored bytes that this package did not write
     ├── StaleToken                             a write with an older fencing token than one already seen
+    ├── LockTimeout            (TimeoutError)  the lock was not free in time
+    ├── LockLost                               the lease is over: somebody else may hold the lock by now
+    ├── AlreadyClaimed                         somebody works on it, or it failed and rests a while
+    ├── AlreadyDone                            it is done: holds the result
+    ├── AttemptsExhausted                      it failed too often
     ├── UnknownSession         (KeyError)      no such entry, or its time to live ran out
     └── SegmentOutOfRange      (ValueError)    a segment number outside 0..total-1
 
@@ -113,6 +118,76 @@ class StaleToken(RedisStateError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return StaleToken, (self.key, self.token, self.newest)
+
+
+class LockTimeout(RedisStateError, TimeoutError):
+    """The lock was not free within ``timeout`` seconds."""
+
+    def __init__(self, name: str, timeout: float, holder: str | None = None) -> None:
+        by = f"; {holder} holds it" if holder else ""
+        super().__init__(f"lock {name!r} was not free within {timeout:g} s{by}")
+        self.name = name
+        self.timeout = timeout
+        self.holder = holder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LockTimeout, (self.name, self.timeout, self.holder)
+
+
+class LockLost(RedisStateError):
+    """The lease is over, so somebody else may hold the lock by now: stop, or write with ``fence=`` only."""
+
+    def __init__(self, name: str, why: str = "its lease is over; somebody else may hold it by now") -> None:
+        super().__init__(f"lock {name!r}: {why}")
+        self.name = name
+        self.why = why
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LockLost, (self.name, self.why)
+
+
+class AlreadyClaimed(RedisStateError):
+    """Somebody works on it, or it failed and rests before the next attempt.
+
+    ``holder`` is the container that works on it, None when it rests; ``remaining`` are the seconds until
+    the lease, or the rest, is over.
+    """
+
+    def __init__(self, key: str, holder: str | None, remaining: float) -> None:
+        who = f"{holder} works on it, and its lease has" if holder is not None else "it failed, and its rest has"
+        super().__init__(f"{key!r}: {who} {remaining:.3g} s to go")
+        self.key = key
+        self.holder = holder
+        self.remaining = remaining
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return AlreadyClaimed, (self.key, self.holder, self.remaining)
+
+
+class AlreadyDone(RedisStateError):
+    """It is done. ``result`` is what whoever did it left."""
+
+    def __init__(self, key: str, result: Any = None) -> None:
+        super().__init__(f"{key!r} is done already; its result is in .result")
+        self.key = key
+        self.result = result
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return AlreadyDone, (self.key, self.result)
+
+
+class AttemptsExhausted(RedisStateError):
+    """It was taken ``attempts`` times and never done; ``error`` is what the last one said, if it could."""
+
+    def __init__(self, key: str, attempts: int, error: Any = None) -> None:
+        last = f"; the last one: {error}" if error else "; the last one died"
+        super().__init__(f"{key!r} was taken {attempts} times and never done{last}; retry_failed allows it again")
+        self.key = key
+        self.attempts = attempts
+        self.error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return AttemptsExhausted, (self.key, self.attempts, self.error)
 
 
 class UnknownSession(RedisStateError, KeyError):

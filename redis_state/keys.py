@@ -10,7 +10,13 @@
                         @created @updated @fence; a field "@x" is stored "@@x"
     v:<name>   string   an opaque value                                            the entry's TTL
     i          zset     the partition's index: name -> expiry in ms                as its longest entry, at least
+    l:<name>   hash     a lock that is held: owner fence container since note      the lease
     f:<name>   hash     the last fencing token of the lock of that name            24 h + lease
+    q:<name>   zset     who waits for it: waiter -> time in ms until which it       4 s after the last one asked
+                        counts; negative: it left, and until when that is kept      (who left: 5 minutes)
+    w:<name>   list     the wake-up on its way to a waiter                         10 s
+    h          zset     the locks held: name -> end of lease in ms; who died        2 to 3 days
+                        holding stays for a day
     b:<name>   string   bitmap of finished segments                                as the record
     n:<name>   stream   news: its last entry tells watchers that something changed as the record
     p          zset     completions not confirmed yet: name -> end of lease in ms  as the longest record
@@ -69,8 +75,24 @@ class Keys:
         """Return the index of each partition."""
         return [f"{head}i" for head in self._heads]
 
+    def lock(self, name: str) -> str:
+        return f"{self.head(name)}l:{name}"
+
     def fence(self, name: str) -> str:
         return f"{self.head(name)}f:{name}"
+
+    def queue(self, name: str) -> str:
+        return f"{self.head(name)}q:{name}"
+
+    def wake(self, name: str) -> str:
+        return f"{self.head(name)}w:{name}"
+
+    def leases(self, name: str) -> str:
+        return f"{self.head(name)}h"
+
+    def all_leases(self) -> list[str]:
+        """Return the locks held of each partition."""
+        return [f"{head}h" for head in self._heads]
 
     def bitmap(self, name: str) -> str:
         return f"{self.head(name)}b:{name}"

@@ -34,7 +34,7 @@ Format = Literal["aac", "wav"]
 FRAME = 1024  # samples in an AAC frame; tracks and segments are whole frames
 SEGMENT = 32 * FRAME  # samples in a segment: 2.048 s
 _LEAD_IN, _LEAD_OUT = 2 * FRAME, FRAME
-_PATIENCE = 0.25  # seconds for one start of ffmpeg; a run has more than a hundred
+_PATIENCE = 0.15  # seconds for one start of ffmpeg; a run has more than a hundred
 _PRIMING = 1  # frames that the encoder puts in front of everything
 _SAMPLE_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 

@@ -9,7 +9,7 @@ from statistics import median
 from typing import IO, TYPE_CHECKING, Any
 
 from redis_state.demo import verify
-from redis_state.engine.call import Exchange
+from redis_state.engine.converse import Exchange
 from redis_state.engine.op import command
 
 if TYPE_CHECKING:

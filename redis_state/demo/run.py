@@ -6,7 +6,7 @@ import random
 import secrets
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -21,12 +21,13 @@ from redis_state.demo.stage import Stage, ends_on_sigterm, forget, stage, undist
 from redis_state.demo.verify import gather, verify
 from redis_state.demo.view import PlainView, Scene, View, choose_view
 from redis_state.engine.op import command
+from redis_state.errors import RedisStateError
 
 if TYPE_CHECKING:
     from redis_state.demo.hls import Format
 
 LOOK_EVERY = 0.1  # seconds
-LIMIT = 60.0  # seconds after which a run that hangs is ended, and fails
+LIMIT = 90.0  # seconds after which a run that hangs is ended, and fails
 KILL_BETWEEN = (0.4, 0.55)  # of all segments: as soon as the victim holds a completion, and at the latest
 FLUSH_AT = 0.65  # of all segments
 TELL = {"adopted": "adopted", "took over": "took over the completion of"}
@@ -53,6 +54,7 @@ def run(options: Options) -> int:
     view = PlainView(sys.stderr) if options.json else choose_view(sys.stdout)
     with ExitStack() as leaving:
         leaving.enter_context(ends_on_sigterm())
+        leaving.callback(view.close)
         here = leaving.enter_context(stage(options.url, options.keep))
         demo = Run(options, here, view)
         leaving.callback(demo.close)
@@ -172,10 +174,10 @@ class Run:
     def close(self) -> None:
         """End the workers and forget the run's keys."""
         with undisturbed():
-            self.view.close()
             if self.workers is not None:
                 self.workers.stop(patience=0.5)
-            forget(self.shared.engine, self.plan.prefix)
+            with suppress(RedisStateError):  # the server may be gone; then everything is forgotten
+                forget(self.shared.engine, self.plan.prefix)
             self.shared.close()
 
 

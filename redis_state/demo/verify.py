@@ -56,7 +56,7 @@ class Evidence:
 
 
 def gather(plan: Plan, shared: Shared, workers: Workers, victim: str | None) -> Evidence:
-    """Ask Redis and read the diaries, once the workers have ended. Says one mark again for each job, which must change nothing."""
+    """Ask Redis and read the diaries, once the workers have ended. One more mark for each job must change nothing."""
     keys = [job.key for job in plan.jobs]
     progress = {key: dict(record) for key, record in shared.progress.segment_progress.get_many(keys).items()}
     again = [(progress[job.key], shared.progress.mark(job.key, 0)) for job in plan.jobs if job.key in progress]
@@ -172,20 +172,20 @@ def lost_updates(evidence: Evidence) -> int:
 
 
 def completions_once(evidence: Evidence) -> Check:
-    """Each completion was delivered to one living worker and confirmed by one; none is left."""
+    """Each completion was answered to one mark, and confirmed by one worker, perhaps after a takeover; none is left."""
 
     def complaint(job: Job) -> str | None:
-        delivered = {name: diary.noted["completion", job.key] for name, diary in evidence.diaries.items()}
-        living = sum(n for name, n in delivered.items() if name != evidence.victim)
-        confirmed = sum(diary.noted["confirmed", job.key] for diary in evidence.diaries.values())
+        diaries = evidence.diaries.values()
+        answered = sum(diary.noted["completion", job.key] - diary.noted["took over", job.key] for diary in diaries)
+        confirmed = sum(diary.noted["confirmed", job.key] for diary in diaries)
         victim = evidence.diaries.get(evidence.victim or "", Entries())
         unsaid = victim.asked["confirm", job.key] - victim.noted["confirmed", job.key]
         if confirmed == 0 and not unsaid:
             return "nobody confirmed its completion"
         if confirmed > 1:
             return f"its completion was confirmed {confirmed} times"
-        if living > 1:
-            return f"its completion was delivered {living} times to workers that lived"
+        if answered > 1:
+            return f"{answered} marks were told that they completed it"
         return "its completion is still open" if job.key in evidence.pending else None
 
     fine = (

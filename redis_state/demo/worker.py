@@ -70,17 +70,18 @@ class Worker:
             return False
         for work in list(self.hands):
             self.advance(work)
+            self.beat()
         return True
 
     def beat(self) -> None:
         """Say that we live (the entry dies with us), and look after those that do not."""
         if time.monotonic() - self.last_beat > HEARTBEAT / 4:
             self.last_beat = time.monotonic()
-            self.finish_for_others()
-            self.adopt()
             doing = ", ".join(("helping " if work.helping else "") + work.job.key for work in self.hands)
             self.shared.workers.put(self.container, {"doing": doing}, ttl=HEARTBEAT)
             self.diary.note("status", healed=self.shared.engine.status().scripts_healed)
+            self.finish_for_others()
+            self.adopt()
 
     def take(self) -> Job | None:
         """Take the next job that nobody has: of all who ask for it at once, one gets it."""
@@ -102,10 +103,11 @@ class Worker:
         if number is None:
             self.hands.remove(work)
             return
-        started = time.monotonic()
         job, path = work.job, self.plan.segment(work.job, number)
         if not path.exists():
+            ready = time.monotonic() + self.plan.pace
             make_segment(self.plan.track(job), job.reader, number, job.length, path)
+            time.sleep(max(0.0, ready - time.monotonic()))
             self.diary.note("made", job.key)
             with self.diary.call("increment"):
                 self.shared.counters["demo"]["segments"] += 1
@@ -115,7 +117,6 @@ class Worker:
             progress = self.shared.progress.mark(job.key, number)
         if progress.completed_now:
             self.finish(job)
-        time.sleep(max(0.0, started + self.plan.pace - time.monotonic()))
 
     def finish(self, job: Job) -> None:
         """Write the playlist of a job whose completion was delivered to us, then confirm that it was done."""

@@ -146,6 +146,9 @@ class Sending:
             return Verdict.AT_ONCE
         if fault is Fault.LOST:
             session.lost += 1
+            if self.op.blocks:  # a wait that was cut is over, and its outcome is None: what it was for may be there now
+                session.connected = False
+                return Verdict.SETTLED
             self.doubt = True
         if fault in (Fault.LOST, Fault.NOT_NOW) or self.doubt:
             session.connected = False  # what listens there may be another server by now

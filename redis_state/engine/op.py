@@ -25,7 +25,8 @@ Meaning: TypeAlias = Callable[..., Any]
 class Op(Generic[T]):
     """One call: a script with its slots filled, or a plain command that only reads.
 
-    ``blocks`` is how many seconds the server may hold the reply back on purpose (BLPOP, XREAD).
+    ``blocks`` is how many seconds the server may hold the reply back on purpose (BLPOP, XREAD). Such
+    a wait is over, with None as its result, when its connection breaks.
     """
 
     __slots__ = ("args", "blocks", "keys", "read", "script")

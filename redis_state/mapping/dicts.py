@@ -26,7 +26,7 @@ _MISSING: Any = object()
 class SharedMapping(Bound, MutableMapping[str, V]):
     """What both kinds share. Keys are strings."""
 
-    entries: Entries[Any]
+    _entries: Entries[Any]
 
     def __init__(self, namespace: str, *, ttl: float, engine: Engine | None = None) -> None:
         super().__init__(engine)
@@ -37,8 +37,14 @@ class SharedMapping(Bound, MutableMapping[str, V]):
     def _entries_of(self, keys: Keys) -> Entries[Any]:
         raise NotImplementedError
 
+    @property
+    def entries(self) -> Entries[Any]:
+        """The operations behind the methods, for batches and plans."""
+        _ = self.engine  # binds them to the keys of the engine in use
+        return self._entries
+
     def _bind(self, engine: Engine) -> None:
-        self.entries = self._entries_of(engine.keys(self.namespace))
+        self._entries = self._entries_of(engine.keys(self.namespace))
 
     def _out(self, key: str, found: Any) -> V:
         """Make of what an operation returned what the mapping gives out."""
@@ -47,35 +53,35 @@ class SharedMapping(Bound, MutableMapping[str, V]):
     # --- one entry --------------------------------------------------------------------------------
 
     def __getitem__(self, key: str) -> V:
-        found = self.engine.run(self.entries.get(key))
+        found = self.engine.run(self._entries.get(key))
         if found is None:
             raise KeyError(key)
         return self._out(key, found)
 
     def get(self, key: str, default: Any = None) -> Any:
         """Read an entry; ``default`` when there is none."""
-        found = self.engine.run(self.entries.get(key))
+        found = self.engine.run(self._entries.get(key))
         return default if found is None else self._out(key, found)
 
     def __contains__(self, key: object) -> bool:
-        return self.engine.run(self.entries.contains(cast("str", key)))
+        return self.engine.run(self._entries.contains(cast("str", key)))
 
     def __setitem__(self, key: str, value: Any) -> None:
-        self.engine.run(self.entries.put(key, value))
+        self.engine.run(self._entries.put(key, value))
 
     def __delitem__(self, key: str) -> None:
-        if not self.engine.run(self.entries.remove(key)):
+        if not self.engine.run(self._entries.remove(key)):
             raise KeyError(key)
 
     def setdefault(self, key: str, default: Any = None) -> V:
         """Return the entry; write ``default`` first if there is none. Of many callers one writes."""
         engine = self.engine
-        found = engine.follow(self.entries.set_default(key, default))
+        found = engine.follow(self._entries.set_default(key, default))
         return self[key] if found is None else self._out(key, found)
 
     def pop(self, key: str, default: Any = _MISSING) -> Any:
         """Take an entry out. Of many callers one gets it."""
-        found = self.engine.run(self.entries.pop(key))
+        found = self.engine.run(self._entries.pop(key))
         if found is not None:
             return self._popped(found)
         if default is _MISSING:
@@ -84,7 +90,7 @@ class SharedMapping(Bound, MutableMapping[str, V]):
 
     def popitem(self) -> tuple[str, Any]:
         """Take some entry out; ``KeyError`` when there is none. Of many callers one gets it. Two round trips."""
-        found = self.engine.follow(self.entries.pop_any())
+        found = self.engine.follow(self._entries.pop_any())
         if found is None:
             raise KeyError("popitem(): there is no entry")
         return found[0], self._popped(found[1])
@@ -94,17 +100,17 @@ class SharedMapping(Bound, MutableMapping[str, V]):
 
     def ttl(self, key: str) -> float | None:
         """Return how many seconds the entry has left; None when there is none."""
-        return self.engine.run(self.entries.ttl_of(key))
+        return self.engine.run(self._entries.ttl_of(key))
 
     def touch(self, key: str, ttl: float | None = None) -> bool:
         """Renew an entry's time, or give it another; False when there is none."""
-        return self.engine.run(self.entries.touch(key, ttl))
+        return self.engine.run(self._entries.touch(key, ttl))
 
     # --- many entries -----------------------------------------------------------------------------
 
     def get_many(self, keys: Iterable[str]) -> dict[str, V]:
         """Read several entries in one round trip, 500 at one instant; absent ones are left out."""
-        found = self.engine.follow(self.entries.get_many(keys))
+        found = self.engine.follow(self._entries.get_many(keys))
         return {key: self._out(key, value) for key, value in found.items()}
 
     def put_many(self, items: Mapping[str, Any], *, ttl: float | None = None) -> None:
@@ -117,10 +123,10 @@ class SharedMapping(Bound, MutableMapping[str, V]):
 
     def clear(self) -> None:
         """Remove all entries. O(n), in steps of 500."""
-        self.engine.follow(self.entries.clear())
+        self.engine.follow(self._entries.clear())
 
     def __len__(self) -> int:
-        return self.engine.follow(self.entries.count())
+        return self.engine.follow(self._entries.count())
 
     def __iter__(self) -> Iterator[str]:
         for page in self._pages():
@@ -132,7 +138,7 @@ class SharedMapping(Bound, MutableMapping[str, V]):
         for index in self.entries.keys.indexes():
             cursor = "0"
             while True:
-                cursor, names = self.engine.run(self.entries.page(index, cursor))
+                cursor, names = self.engine.run(self._entries.page(index, cursor))
                 fresh = [name for name in dict.fromkeys(names) if name not in told]
                 told.update(fresh)
                 yield fresh
@@ -192,7 +198,7 @@ class _Values(ValuesView[V]):
 class ValueMapping(SharedMapping[Any]):
     """An opaque value for each key: anything ``codec`` takes, except None."""
 
-    entries: Values
+    _entries: Values
 
     def _entries_of(self, keys: Keys) -> Values:
         return Values(keys, self.default_ttl)
@@ -202,17 +208,23 @@ class ValueMapping(SharedMapping[Any]):
 
     def put(self, key: str, value: Any, *, ttl: float | None = None) -> None:
         """Write an entry that lives ``ttl`` seconds."""
-        self.engine.run(self.entries.put(key, value, ttl=ttl))
+        self.engine.run(self._entries.put(key, value, ttl=ttl))
 
     def delete(self, key: str) -> bool:
         """Remove an entry; tell whether there was one."""
-        return self.engine.run(self.entries.remove(key))
+        return self.engine.run(self._entries.remove(key))
 
 
 class RecordMapping(SharedMapping[Record]):
     """A record for each key: named fields, written one by one or whole."""
 
-    entries: Records
+    _entries: Records
+
+    @property
+    def entries(self) -> Records:
+        """The operations behind the methods, for batches and plans."""
+        _ = self.engine
+        return self._entries
 
     def __init__(
         self,
@@ -241,25 +253,25 @@ class RecordMapping(SharedMapping[Record]):
 
     def put(self, key: str, value: Mapping[str, Any], *, ttl: float | None = None, fence: Fence = None) -> None:
         """Write an entry whole. ``StaleToken`` when ``fence`` is older than a token seen before."""
-        self.engine.run(self.entries.put(key, value, ttl=ttl, fence=fence))
+        self.engine.run(self._entries.put(key, value, ttl=ttl, fence=fence))
 
     def put_if_version(
         self, key: str, value: Mapping[str, Any], version: int, *, ttl: float | None = None, fence: Fence = None
     ) -> bool:
         """Write an entry whole if its version is still the one of ``Record.version``; tell whether it was."""
-        return self.engine.run(self.entries.put_if_version(key, value, version, ttl=ttl, fence=fence)) is not None
+        return self.engine.run(self._entries.put_if_version(key, value, version, ttl=ttl, fence=fence)) is not None
 
     def patch(self, key: str, fields: Mapping[str, Any], *, ttl: float | None = None, fence: Fence = None) -> bool:
         """Merge fields into an entry. False, and nothing created, when there is none."""
-        return self.engine.run(self.entries.patch(key, fields, ttl=ttl, fence=fence))
+        return self.engine.run(self._entries.patch(key, fields, ttl=ttl, fence=fence))
 
     def increment(self, key: str, field: str, by: float = 1, *, fence: Fence = None) -> int | float:
         """Add to a number and return the sum. What is missing is created at 0."""
-        return self.engine.run(self.entries.increment(key, field, by, fence=fence))
+        return self.engine.run(self._entries.increment(key, field, by, fence=fence))
 
     def delete(self, key: str, *, fence: Fence = None) -> bool:
         """Remove an entry; tell whether there was one."""
-        return self.engine.run(self.entries.remove(key, fence=fence))
+        return self.engine.run(self._entries.remove(key, fence=fence))
 
     def mutate(
         self, key: str, change: Callable[[dict[str, Any]], Mapping[str, Any] | None], *, fence: Fence = None
@@ -269,4 +281,4 @@ class RecordMapping(SharedMapping[Record]):
         ``change`` alters the plain dict it is given, or returns a new one, and may be called several
         times. Returns the new content; ``KeyError`` when there is no entry. Two round trips or more.
         """
-        return self.engine.follow(self.entries.mutate(key, change, fence=fence))[0]
+        return self.engine.follow(self._entries.mutate(key, change, fence=fence))[0]

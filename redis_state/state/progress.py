@@ -298,7 +298,6 @@ class RedisProgressState:
 
     @property
     def _records(self) -> Records:
-        _ = self.segment_progress.engine  # binds the keys to the engine in use
         return self.segment_progress.entries
 
     def _run(self, op: Op[T]) -> T:

@@ -1,0 +1,109 @@
+"""Real servers: one of each kind for each test worker, and a fresh prefix on it for each test."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import pytest
+from servers import Server, available
+
+from redis_state import AsyncEngine, Engine, Op
+
+_numbers = itertools.count(1)
+
+# Runs inside the server, so that the check costs one round trip.
+_FOREVER = """
+local forever = {}
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  if redis.call('PTTL', key) == -1 then
+    forever[#forever + 1] = key
+  end
+end
+return forever
+"""
+
+
+@pytest.fixture(scope="session", params=sorted(available()))
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    with Server(available()[request.param]) as running:
+        yield running
+
+
+@pytest.fixture
+def prefix(server: Server) -> Iterator[str]:
+    """What all keys of the test begin with. Afterwards no key may be left that lives forever."""
+    yield f"t{next(_numbers)}"
+    with server.client() as client:
+        forever = client.eval(_FOREVER, 0)
+        client.flushall()
+    assert not forever, f"keys without a TTL: {forever}"
+
+
+@pytest.fixture
+def engine(server: Server, prefix: str) -> Iterator[Engine]:
+    with Engine.from_url(server.url, prefix=prefix) as made:
+        yield made
+
+
+@pytest.fixture(params=["blocking", "asyncio"])
+def ask(request: pytest.FixtureRequest, server: Server, prefix: str) -> Iterator[Callable[[Any], Any]]:
+    """Run an op, several ops or a plan: the same test on both engines."""
+    if request.param == "blocking":
+        with Engine.from_url(server.url, prefix=prefix) as engine:
+            yield lambda step: _method(engine, step)(step)
+        return
+
+    async def awaited(step: Any) -> Any:
+        return await _method(waiting, step)(step)
+
+    with asyncio.Runner() as runner:
+        waiting = AsyncEngine.from_url(server.url, prefix=prefix)
+        yield lambda step: runner.run(awaited(step))
+        runner.run(waiting.close())
+
+
+def _method(engine: Any, step: Any) -> Any:
+    if isinstance(step, Op):
+        return engine.run
+    return engine.run_all if isinstance(step, list) else engine.follow
+
+
+class Crew:
+    """Eight processes that do the same thing at the same time, and share nothing but the server."""
+
+    size = 8
+
+    def __init__(self) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(self.size, spawn, initializer=_enlist, initargs=(spawn.Barrier(self.size),))
+
+    def race(self, engine: Engine, work: Callable[..., Any], *args: Any) -> list[Any]:
+        """Run ``work(engine, rank, *args)`` in each process, on an engine like this one; return what they return."""
+        turns = [self._pool.submit(_turn, engine.settings, work, rank, args) for rank in range(self.size)]
+        return [turn.result(60) for turn in turns]
+
+    def dismiss(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+
+@pytest.fixture(scope="session")
+def crew() -> Iterator[Crew]:
+    made = Crew()
+    yield made
+    made.dismiss()
+
+
+def _enlist(barrier: Any) -> None:
+    global _start
+    _start = barrier
+
+
+def _turn(settings: Any, work: Callable[..., Any], rank: int, args: tuple[Any, ...]) -> Any:
+    with Engine(settings) as engine:
+        _start.wait(60)
+        return work(engine, rank, *args)

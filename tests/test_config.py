@@ -1,0 +1,224 @@
+"""Settings: read from URLs and variables; each mistake is one line that names where it was made."""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import Any
+
+import pytest
+
+from redis_state import ConfigError, Engine
+from redis_state.config import Server, Settings, container_id, parse_url
+
+SECRET = "correct-horse"
+
+
+def env(**variables: str) -> Settings:
+    return Settings.from_env(variables)
+
+
+def url(text: str) -> Server:
+    return parse_url(text, said_by="REDIS_URL")
+
+
+# --- what is understood -------------------------------------------------------------------------------
+
+
+def test_the_defaults_are_localhost_6379() -> None:
+    assert env().server == Server("tcp", host="localhost", port=6379)
+    assert env().deadline == 10.0
+    assert env().prefix == "rs"
+
+
+def test_single_variables_say_it_all() -> None:
+    server = env(
+        REDIS_HOST="db", REDIS_PORT="7000", REDIS_PASSWORD=SECRET, REDIS_USERNAME="me", REDIS_DB="3", REDIS_TLS="yes"
+    ).server
+    assert server == Server("tcp", "db", 7000, db=3, username="me", password=SECRET, tls=True)
+
+
+def test_a_url_wins_over_host_and_port() -> None:
+    settings = env(REDIS_URL="redis://there:7001/2", REDIS_HOST="here", REDIS_PORT="7000")
+    assert settings.server == Server("tcp", "there", 7001, db=2)
+
+
+def test_an_empty_variable_is_an_unset_one() -> None:
+    assert env(REDIS_URL="", REDIS_HOST="", REDIS_PORT="", REDIS_TLS="", REDIS_STATE_PREFIX="") == env()
+
+
+def test_times_and_prefix_come_from_the_environment() -> None:
+    settings = env(REDIS_STATE_DEADLINE="2.5", REDIS_STATE_SOCKET_TIMEOUT="0.5", REDIS_STATE_PREFIX="app")
+    assert (settings.deadline, settings.socket_timeout, settings.prefix) == (2.5, 0.5, "app")
+
+
+@pytest.mark.parametrize(
+    ("text", "server"),
+    [
+        ("redis://", Server("tcp")),
+        ("redis://db", Server("tcp", "db")),
+        ("redis://db:7000/5", Server("tcp", "db", 7000, db=5)),
+        ("redis://db/?db=5", Server("tcp", "db", db=5)),
+        ("redis://[::1]:7000/1", Server("tcp", "::1", 7000, db=1)),
+        ("redis://[fe80::1]", Server("tcp", "fe80::1")),
+        ("redis://me:p%40ss%2Fw@db", Server("tcp", "db", username="me", password="p@ss/w")),
+        ("redis://:pw@db", Server("tcp", "db", password="pw")),
+        ("rediss://db", Server("tcp", "db", tls=True)),
+        (
+            "rediss://db?ssl_ca_certs=/ca.pem&ssl_cert_reqs=none",
+            Server("tcp", "db", tls=True, tls_options=(("ssl_ca_certs", "/ca.pem"), ("ssl_cert_reqs", "none"))),
+        ),
+        ("unix:///run/redis.sock", Server("unix", path="/run/redis.sock")),
+        ("unix:///run/redis.sock?db=2", Server("unix", path="/run/redis.sock", db=2)),
+        ("unix://me:pw@/run/r%20s", Server("unix", path="/run/r s", username="me", password="pw")),
+        ("embedded://", Server("embedded")),
+        ("embedded:///var/tmp/x", Server("embedded", path="/var/tmp/x")),
+    ],
+)
+def test_a_url_says_where_the_server_is(text: str, server: Server) -> None:
+    assert url(text) == server
+
+
+@pytest.mark.parametrize(
+    ("server", "shown"),
+    [
+        (Server("tcp", "db", 7000), "db:7000"),
+        (Server("tcp", "::1", 7000), "[::1]:7000"),
+        (Server("unix", path="/run/s"), "/run/s"),
+        (Server("embedded"), "an embedded server"),
+    ],
+)
+def test_a_server_shows_its_address(server: Server, shown: str) -> None:
+    assert str(server) == shown
+
+
+def test_a_container_is_named_by_its_variable_else_by_host_and_process() -> None:
+    assert container_id({"CONTAINER_ID": "blue"}) == "blue"
+    assert container_id({}) == f"{platform.node()}-{os.getpid()}"
+
+
+# --- what is refused ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("REDIS_PORT", "abc"),
+        ("REDIS_PORT", "0"),
+        ("REDIS_PORT", "65536"),
+        ("REDIS_PORT", "-1"),
+        ("REDIS_PORT", "6379.0"),
+        ("REDIS_DB", "x"),
+        ("REDIS_DB", "-1"),
+        ("REDIS_TLS", "maybe"),
+        ("REDIS_STATE_DEADLINE", "soon"),
+        ("REDIS_STATE_DEADLINE", "0"),
+        ("REDIS_STATE_DEADLINE", "301"),
+        ("REDIS_STATE_DEADLINE", "nan"),
+        ("REDIS_STATE_SOCKET_TIMEOUT", "-1"),
+        ("REDIS_STATE_SOCKET_TIMEOUT", "inf"),
+        ("REDIS_STATE_PREFIX", "two words"),
+        ("REDIS_STATE_PREFIX", "a{b}"),
+        ("REDIS_URL", "http://localhost"),
+        ("REDIS_URL", "localhost:6379"),
+        ("REDIS_URL", "localhost"),
+        ("REDIS_URL", "redis://localhost:abc"),
+        ("REDIS_URL", "redis://localhost:99999"),
+        ("REDIS_URL", "redis://localhost:0"),
+        ("REDIS_URL", "redis://localhost/x"),
+        ("REDIS_URL", "redis://localhost/0/1"),
+        ("REDIS_URL", "redis://localhost?db=x"),
+        ("REDIS_URL", "redis://localhost?socket_timeout=3"),
+        ("REDIS_URL", "redis://localhost?ssl_ca_certs=/x"),
+        ("REDIS_URL", "rediss://localhost?ssl_typo=/x"),
+        ("REDIS_URL", "redis://localhost#x"),
+        ("REDIS_URL", "unix://"),
+        ("REDIS_URL", "unix://relative/path"),
+        ("REDIS_URL", "embedded://relative/path"),
+        ("REDIS_URL", "embedded:///x?db=1"),
+        ("REDIS_FALLBACK_URL", "redis://other"),
+        ("REDIS_SENTINELS", "a:1,b:2"),
+        ("REDIS_CLUSTER_NODES", "a:1"),
+        ("REDIS_CACHE_URL", "redis://other"),
+    ],
+)
+def test_a_bad_variable_is_named_in_one_line(name: str, value: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        env(**{name: value})
+    said = str(caught.value)
+    assert said.startswith(name)
+    assert "\n" not in said
+    assert len(said) < 200
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"deadline": 0},
+        {"deadline": True},
+        {"deadline": "10"},
+        {"socket_timeout": -1.0},
+        {"connect_timeout": float("inf")},
+        {"prefix": ""},
+        {"prefix": "a b"},
+        {"prefix": 5},
+        {"partitions": 0},
+        {"partitions": 1025},
+        {"partitions": 1.5},
+        {"max_connections": 0},
+        {"max_connections": True},
+    ],
+)
+def test_a_bad_setting_is_named(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"^{next(iter(settings))}="):
+        Settings.from_url("redis://localhost", **settings)
+
+
+def test_a_mistyped_setting_hears_which_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"dead_line.*deadline"):
+        Engine.from_url("redis://localhost", dead_line=3)
+
+
+@pytest.mark.parametrize("wrong", [None, 5, b"redis://localhost"])
+def test_a_url_is_a_string(wrong: object) -> None:
+    with pytest.raises(ConfigError, match="string"):
+        parse_url(wrong, said_by="url")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"redis://:{SECRET}@localhost:abc",
+        f"redis://:{SECRET}@localhost/x",
+        f"redis://:{SECRET}@localhost?what=1",
+        f"http://:{SECRET}@localhost",
+        f"redis://:12/{SECRET}@localhost",
+        f"redis://:12#{SECRET}@localhost",
+        f"redis://:12?{SECRET}@localhost",
+        f"redis://:12?db={SECRET}@localhost",
+        f"redis://:12?{SECRET}=1@localhost",
+        f"embedded://:{SECRET}@x/y",
+        f"unix://:{SECRET}@",
+        f"we_ird:{SECRET}@localhost",
+        f":{SECRET}@localhost",
+        f"{SECRET}@localhost",
+        f"//:{SECRET}@localhost",
+    ],
+)
+def test_no_error_shows_a_password(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        url(text)
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_no_repr_shows_a_password() -> None:
+    settings = env(REDIS_URL=f"redis://me:{SECRET}@db")
+    engine = Engine(settings)
+    for shown in (settings, settings.server, engine, engine.status()):
+        assert SECRET not in f"{shown!r} {shown}"
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(AttributeError):
+        env().deadline = 3.0  # type: ignore[misc]
