@@ -12,7 +12,7 @@ from typing import Any
 from redis_state.engine.converse import RECALL, RECORD_KEPT_MS
 from redis_state.engine.op import Op
 from redis_state.keys import Keys
-from redis_state.mapping.entries import COUNT, PAGE
+from redis_state.mapping.entries import COUNT
 from redis_state.mapping.records import Records
 from redis_state.mapping.values import Values
 from redis_state.state import progress
@@ -28,7 +28,7 @@ class Sample:
     """A call, and the calls that come before it. It must change something, unless its class is `reads`."""
 
     call: Callable[[], Op[Any]]
-    before: Callable[[], Ops] = field(default=lambda: [])
+    before: Callable[[], Ops] = field(default=list)
 
 
 def put(name: str = "a", **fields: Any) -> Op[Any]:
