@@ -16,8 +16,9 @@ from proxy import Proxy
 from servers import Server, available
 from workers import in_processes
 
-from redis_state import AsyncEngine, Engine, Op, OutcomeUnknown, RecordMapping, ServerUnavailable
+from redis_state import AsyncEngine, Engine, Op, OutcomeUnknown, RecordMapping, ServerRefused, ServerUnavailable
 from redis_state.engine.registry import all_scripts
+from redis_state.state import RedisProgressState
 
 PROCESSES = 8
 FLAVOURS = sorted(available())
@@ -336,3 +337,28 @@ def test_all_scripts_are_known_to_the_server_after_use(server: Server) -> None:
     with server.client() as admin:
         shas = [admin.script_load(found.text) for found in all_scripts()]
     assert shas == [found.sha for found in all_scripts()]
+
+
+def test_a_user_without_dangerous_commands_can_do_everything(server: Server) -> None:
+    with server.client() as admin:
+        admin.execute_command("ACL", "SETUSER", "app", "on", ">secret", "~rs:*", "+@all", "-@dangerous")
+    with Engine.from_url(f"unix://app:secret@{server.socket_path}") as engine:
+        m = mapping(engine)
+        m["k"] = {"n": 1}
+        m["k"]["n"] += 1
+        assert m.copy() == {"k": {"n": 2}}
+        progress = RedisProgressState(engine=engine)
+        progress.begin("t", 1)
+        assert progress.mark("t", 0).completed_now
+        assert [seen.status for seen in progress.watch("t")] == ["completed"]
+        m.clear()
+
+
+def test_a_user_who_may_not_is_told_so(server: Server) -> None:
+    with server.client() as admin:
+        admin.execute_command("ACL", "SETUSER", "app", "on", ">secret", "~other:*", "+@all")
+    with (
+        Engine.from_url(f"unix://app:secret@{server.socket_path}") as engine,
+        pytest.raises(ServerRefused, match="record/put: .* refused: .*(NOPERM|permissions)"),
+    ):
+        mapping(engine)["k"] = {"n": 1}
