@@ -32,6 +32,7 @@ _NOT_NOW = re.compile(
 )
 _FULL = re.compile(r"(?:^|[-\s])OOM\b|command not allowed when used memory")
 _REFUSED = re.compile(r"(?:^|[-\s])(NOPERM|NOAUTH|WRONGPASS|MOVED|ASK|CROSSSLOT)\b|unknown command|ACL failure")
+_CLUSTER = redis_errors.AskError | redis_errors.ClusterCrossSlotError  # MovedError is an AskError
 _LINE = re.compile(r"user_script:(\d+)|@user_script: ?(\d+)|f_[0-9a-f]{40}:(\d+)")
 
 
@@ -58,7 +59,7 @@ def classify(error: BaseException) -> Fault:
         return Fault.LOST  # InvalidResponse and the like: the stream of replies cannot be trusted any more
     if _NOT_NOW.search(text):
         return Fault.NOT_NOW
-    if isinstance(error, redis_errors.NoPermissionError) or _REFUSED.search(text):
+    if isinstance(error, redis_errors.NoPermissionError | _CLUSTER) or _REFUSED.search(text):
         return Fault.REFUSED
     return Fault.FAILED
 
@@ -70,7 +71,7 @@ def as_ours(error: BaseException, fault: Fault, name: str, server: Server) -> Re
         return ServerFull(f"{name}: {server} is at its memory limit; raise maxmemory or delete entries ({text})")
     if fault is Fault.REFUSED or fault is Fault.NOT_NOW:
         hint = ""
-        if "MOVED" in text or "CROSSSLOT" in text:
+        if isinstance(error, _CLUSTER):
             hint = "; it is a node of a cluster, and this engine speaks to one server"
         return ServerRefused(f"{name}: {server} refused: {text}{hint}")
     if "WRONGTYPE" in text:

@@ -1,0 +1,295 @@
+"""The engine's conversation and its judgement of errors, without a server: they are pure."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from redis import exceptions as redis_errors
+
+from redis_state import NotApplied, OutcomeUnknown, ScriptFailed, ServerFull, ServerRefused, ServerUnavailable
+from redis_state.config import Settings
+from redis_state.engine.call import Broken, Session
+from redis_state.engine.converse import Connect, Exchange, Wait, converse
+from redis_state.engine.faults import Fault, classify
+from redis_state.engine.op import Op, Pause, Plan, do, do_all, just, pause
+from redis_state.engine.registry import script
+from redis_state.engine.run import Engine
+from redis_state.errors import CorruptValue, StaleToken
+
+READS = script("index/count")
+WRITES = script("progress/confirm")
+LOST = Broken(redis_errors.ConnectionError("cut"))
+
+
+def writes() -> Op[bool]:
+    return WRITES(completions="rs:{x}:p", name="a").meaning(confirmed=just(True), nothing=just(False))
+
+
+def reads() -> Op[int]:
+    return READS(partition="rs:{x}:i").meaning(entries=int)
+
+
+class Talk:
+    """A conversation in which the test is the server."""
+
+    def __init__(self, *ops: Op[Any], deadline: float = 10.0) -> None:
+        self.time = 0.0
+        self.session = Session()
+        self._talk = converse(ops, self.session, Settings(deadline=deadline), lambda: self.time)
+        self.ask: Any = next(self._talk)
+        self.outcomes: list[Any] | None = None
+
+    def answer(self, reply: Any = None) -> Talk:
+        """Answer, and pass over pauses."""
+        if isinstance(self.ask, Connect) and reply is None:
+            self.session.connected = self.session.fresh = True
+        elif isinstance(self.ask, Exchange) and reply and isinstance(reply[-1], Broken):
+            self.session.connected = False
+        try:
+            self.ask = self._talk.send(reply)
+            while isinstance(self.ask, Wait):
+                self.time += self.ask.seconds
+                self.ask = self._talk.send(None)
+        except StopIteration as end:
+            self.ask, self.outcomes = None, end.value
+        return self
+
+
+def words(payload: bytes) -> list[bytes]:
+    return payload.split(b"\r\n")[2::2]
+
+
+def test_a_retry_has_the_same_identity() -> None:
+    talk = Talk(writes()).answer()
+    first = talk.ask.payload
+    talk.answer([LOST]).answer()
+    assert talk.ask.payload == first
+    assert talk.answer([[b"confirmed"]]).outcomes == [True]
+
+
+def test_the_next_call_of_a_channel_has_the_next_number() -> None:
+    talk = Talk(writes()).answer()
+    *_, number, _ = words(talk.ask.payload)
+    talk.answer([[b"nothing"]])
+    again = converse([writes()], talk.session, Settings())
+    ask = next(again)
+    assert isinstance(ask, Exchange)
+    assert int(words(ask.payload)[-2]) == int(number) + 1
+
+
+def test_a_missing_script_is_loaded_and_evaluated_in_one_write() -> None:
+    talk = Talk(writes()).answer()
+    talk.answer([redis_errors.NoScriptError("NOSCRIPT No matching script")])
+    assert isinstance(talk.ask, Exchange)
+    assert talk.ask.replies == 2
+    assert b"SCRIPT" in talk.ask.payload
+    assert b"EVAL\r\n" in talk.ask.payload
+    assert talk.answer([b"sha", [b"confirmed"]]).outcomes == [True]
+
+
+def test_only_the_missing_scripts_of_a_batch_are_sent_again() -> None:
+    talk = Talk(writes(), reads()).answer()
+    assert talk.ask.replies == 4  # two SCRIPT LOADs ahead, on a fresh connection
+    talk.answer([b"sha", b"sha", redis_errors.NoScriptError("NOSCRIPT"), [b"entries", 5]])
+    assert talk.ask.replies == 2
+    assert talk.answer([b"sha", [b"nothing"]]).outcomes == [False, 5]
+
+
+def test_what_was_answered_before_a_cut_is_not_sent_again() -> None:
+    talk = Talk(writes(), writes(), reads()).answer()
+    talk.answer([b"sha", b"sha", [b"confirmed"], LOST]).answer()
+    assert talk.ask.replies == 2 + 2  # the scripts of a fresh connection, and the two that had no answer
+    assert talk.answer([b"sha", b"sha", [b"nothing"], [b"entries", 1]]).outcomes == [True, False, 1]
+
+
+def test_a_void_call_is_sent_again_with_the_servers_time() -> None:
+    talk = Talk(writes()).answer()
+    talk.answer([[b"void", 1_700_000_000_000]])
+    assert int(words(talk.ask.payload)[-1]) == 1_700_000_000_000 + 10_000
+    assert talk.answer([[b"confirmed"]]).outcomes == [True]
+
+
+def given_up(reply: Any, *, op: Op[Any] | None = None, after: Any = None) -> Any:
+    """Answer everything with ``reply`` until the deadline; the first exchange with ``after``."""
+    talk = Talk(op or writes(), deadline=2.0)
+    while talk.outcomes is None:
+        if isinstance(talk.ask, Connect):
+            talk.answer(reply if isinstance(reply, Exception) and after is None else None)
+        else:
+            talk.answer([after] if after is not None else [reply])
+            after = None if after is not None and talk.outcomes is None else after
+        talk.time += 0.01
+    return talk.outcomes[0]
+
+
+def test_lost_replies_until_the_deadline_leave_the_outcome_unknown() -> None:
+    error = given_up(LOST)
+    assert isinstance(error, OutcomeUnknown)
+    assert error.identity.number == 1
+    assert "no answer for 2 s: cut; engine.resolve tells more" in str(error)
+
+
+def test_lost_replies_of_a_read_are_no_doubt() -> None:
+    assert isinstance(given_up(LOST, op=reads()), ServerUnavailable)
+
+
+def test_no_connection_until_the_deadline_is_not_applied() -> None:
+    error = given_up(redis_errors.ConnectionError("refused"))
+    assert isinstance(error, ServerUnavailable)
+    assert isinstance(error, NotApplied)
+    assert isinstance(error, ConnectionError)
+
+
+def test_a_refusal_until_the_deadline_is_not_applied() -> None:
+    error = given_up(redis_errors.ReadOnlyError("You can't write against a read only replica."))
+    assert isinstance(error, ServerRefused)
+
+
+def test_a_refusal_after_a_lost_reply_proves_nothing() -> None:
+    talk = Talk(writes(), deadline=1.0).answer()
+    talk.answer([LOST])
+    while talk.outcomes is None:
+        talk.answer(
+            None if isinstance(talk.ask, Connect) else [redis_errors.OutOfMemoryError("OOM command not allowed")]
+        )
+        talk.time += 0.01
+    assert isinstance(talk.outcomes[0], OutcomeUnknown)
+
+
+def test_a_call_ends_at_its_deadline() -> None:
+    talk = Talk(writes(), deadline=3.0).answer()
+    while talk.outcomes is None:
+        talk.answer(None if isinstance(talk.ask, Connect) else [LOST])
+    assert 2.4 < talk.time <= 3.0  # the longest pause is half a second
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (redis_errors.NoScriptError("NOSCRIPT No matching script. Please use EVAL."), Fault.NO_SCRIPT),
+        (redis_errors.ConnectionError("Connection closed by server."), Fault.LOST),
+        (redis_errors.TimeoutError("Timeout reading from socket"), Fault.LOST),
+        (ConnectionResetError(), Fault.LOST),
+        (TimeoutError(), Fault.LOST),
+        (redis_errors.InvalidResponse("Protocol error"), Fault.LOST),
+        (redis_errors.BusyLoadingError("Redis is loading the dataset in memory"), Fault.NOT_NOW),
+        (redis_errors.ReadOnlyError("You can't write against a read only replica."), Fault.NOT_NOW),
+        (redis_errors.MasterDownError("Link with MASTER is down"), Fault.NOT_NOW),
+        (redis_errors.TryAgainError("TRYAGAIN"), Fault.NOT_NOW),
+        (redis_errors.ResponseError("BUSY Redis is busy running a script."), Fault.NOT_NOW),
+        (redis_errors.ResponseError("NOREPLICAS Not enough good replicas to write."), Fault.NOT_NOW),
+        (redis_errors.ResponseError("MISCONF Redis is configured to save RDB snapshots"), Fault.NOT_NOW),
+        (redis_errors.ResponseError("UNBLOCKED force unblock from blocking operation"), Fault.NOT_NOW),
+        (
+            redis_errors.ResponseError(
+                "Error running script (call to f_8f2): @user_script:12: @user_script: 12: "
+                "-READONLY You can't write against a read only replica. "
+            ),
+            Fault.NOT_NOW,
+        ),
+        (
+            redis_errors.ResponseError(
+                "Error running script (call to f_8f2): @user_script:12: @user_script: 12: "
+                "-OOM command not allowed when used memory > 'maxmemory'. "
+            ),
+            Fault.FULL,
+        ),
+        (redis_errors.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."), Fault.FULL),
+        (redis_errors.NoPermissionError("this user has no permissions"), Fault.REFUSED),
+        (redis_errors.MovedError("3999 127.0.0.1:6381"), Fault.REFUSED),
+        (redis_errors.AuthenticationError("Authentication required."), Fault.REFUSED),
+        (redis_errors.ResponseError("user_script:3: attempt to index a nil value"), Fault.FAILED),
+        (redis_errors.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"), Fault.FAILED),
+    ],
+)
+def test_an_error_is_what_it_says(error: Exception, fault: Fault) -> None:
+    assert classify(error) is fault
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (redis_errors.OutOfMemoryError("OOM"), ServerFull),
+        (redis_errors.NoPermissionError("NOPERM"), ServerRefused),
+        (redis_errors.ResponseError("user_script:3: attempt to index a nil value"), ScriptFailed),
+        (redis_errors.ResponseError("WRONGTYPE Operation against a key"), CorruptValue),
+    ],
+)
+def test_a_proven_refusal_is_raised_at_once(reply: Exception, kind: type[Exception]) -> None:
+    (outcome,) = Talk(writes()).answer().answer([reply]).outcomes or [None]
+    assert isinstance(outcome, kind)
+
+
+def test_a_script_error_names_the_line_of_the_file() -> None:
+    reply = redis_errors.ResponseError("user_script:3: attempt to index a nil value script: 8f2, on @user_script:3.")
+    (outcome,) = Talk(writes()).answer().answer([reply]).outcomes or [None]
+    assert str(outcome).startswith("progress/confirm.lua:3: ")
+
+
+# --- plans --------------------------------------------------------------------------------------------------
+
+
+class Answers(Engine):
+    """An engine whose answers are given: plans are tested without a server."""
+
+    def __init__(self, *answers: Any) -> None:
+        super().__init__(Settings())
+        self._answers = iter(answers)
+
+    def _carry(self, ops: Any) -> list[Any]:
+        return [next(self._answers) for _ in ops]
+
+
+def test_a_plan_gets_results_one_by_one_or_together() -> None:
+    def plan() -> Plan[Any]:
+        one = yield from do(reads())
+        yield from pause(0.001)
+        two = yield from do_all([reads(), reads()])
+        return [one, *two]
+
+    assert Answers(1, 2, 3).follow(plan()) == [1, 2, 3]
+
+
+def test_a_failed_step_is_thrown_into_its_plan() -> None:
+    def plan() -> Plan[str]:
+        try:
+            yield reads()
+        except ServerFull:
+            return "handled"
+        return "not thrown"
+
+    assert Answers(ServerFull("full")).follow(plan()) == "handled"
+
+
+def test_a_plan_that_is_left_is_closed() -> None:
+    closed = []
+
+    def plan() -> Iterator[Any]:
+        try:
+            yield reads()
+        finally:
+            closed.append(True)
+
+    with pytest.raises(ServerFull):
+        Answers(ServerFull("full")).follow(plan())  # type: ignore[arg-type]
+    assert closed
+
+
+def test_a_plan_may_be_followed_by_hand() -> None:
+    plan = do(reads())
+    step = next(plan)
+    assert isinstance(step, Op)
+    with pytest.raises(StopIteration) as end:
+        plan.send(7)
+    assert end.value.value == 7
+    assert next(pause(0.5)) == Pause(0.5)
+
+
+@pytest.mark.parametrize("error", [StaleToken("k", 1, 2), OutcomeUnknown("text"), ServerFull("full")])
+def test_errors_cross_processes(error: Exception) -> None:
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)
