@@ -21,9 +21,11 @@ from redis_state.demo.stage import Stage, ends_on_sigterm, forget, stage, undist
 from redis_state.demo.verify import gather, verify
 from redis_state.demo.view import PlainView, Scene, View, choose_view
 from redis_state.engine.op import command
+from redis_state.engine.registry import all_scripts
 from redis_state.errors import RedisStateError
 
 if TYPE_CHECKING:
+    from redis_state import Engine
     from redis_state.demo.hls import Format
 
 LOOK_EVERY = 0.1  # seconds
@@ -94,7 +96,8 @@ class Run:
     def play(self) -> Outcome:
         """Do everything from the tracks to the verdict."""
         plan, options = self.plan, self.options
-        self.shared.counters["demo"] = {"segments": 0}
+        self.shared.counters["demo"] = {"frames": 0}
+        warm(self.shared.engine)
         make_tracks(plan, options.seed)
         self.event(
             f"{options.tracks} tracks, {options.voices} voices: {plan.segments} {plan.format} segments ({self.why})"
@@ -196,6 +199,12 @@ def make_plan(options: Options, here: Stage, format: Format) -> Plan:
         containers=tuple(f"container-{number}" for number in range(1, options.workers + 1)),
         jobs=tuple(jobs),
     )
+
+
+def warm(engine: Engine) -> None:
+    """Load every script, so that whoever misses one later misses it because of the SCRIPT FLUSH."""
+    for script in all_scripts():
+        engine.run(command("SCRIPT", "LOAD", script.text, read=bool))
 
 
 def make_tracks(plan: Plan, seed: int) -> None:

@@ -37,7 +37,7 @@ class Evidence:
 
     plan: Plan
     progress: dict[str, dict[str, Any]]  # by job key, as Redis holds it
-    counter: int  # of made segments, as Redis holds it
+    counter: int  # of frames, as Redis holds it
     said_again: int  # marks that were repeated after the end, one for each job
     moved: int  # of those, how many changed a count or completed a job a second time
     pending: list[str]  # completions that nobody confirmed
@@ -63,7 +63,7 @@ def gather(plan: Plan, shared: Shared, workers: Workers, victim: str | None) -> 
     return Evidence(
         plan=plan,
         progress=progress,
-        counter=int(shared.counters["demo"]["segments"]),
+        counter=int(shared.counters["demo"]["frames"]),
         said_again=len(again),
         moved=sum(then["processed_segments"] != now.processed or now.completed_now for then, now in again),
         pending=shared.progress.pending_completions(),

@@ -5,7 +5,8 @@ workers that fell silent, and with nothing left to take it helps the others from
 
 Nothing here prevents two workers from making the same segment: they would make the same file, and
 saying ``mark`` twice counts once. Each worker marks every segment of a job it answers for, also
-those it finds on disk, since whoever made one may have died before it could say so.
+those it finds on disk, since whoever made one may have died before it could say so. A counter that
+all workers add to, once for each frame of sound, shows whether any addition is lost.
 
 The worker ends when its standard input does, hence also when its parent is gone.
 """
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from redis_state.demo.diary import Diary
-from redis_state.demo.hls import make_segment, write_playlist
+from redis_state.demo.hls import FRAME, make_segment, write_playlist
 from redis_state.demo.plan import Job, Plan
 from redis_state.demo.shared import HEARTBEAT, Shared
 from redis_state.errors import RedisStateError
@@ -109,8 +110,9 @@ class Worker:
             make_segment(self.plan.track(job), job.reader, number, job.length, path)
             time.sleep(max(0.0, ready - time.monotonic()))
             self.diary.note("made", job.key)
-            with self.diary.call("increment"):
-                self.shared.counters["demo"]["segments"] += 1
+            for _ in range(job.length_of(number) // FRAME):
+                with self.diary.call("increment"):
+                    self.shared.counters["demo"]["frames"] += 1
         elif work.helping:
             return
         with self.diary.call("mark", job.key):
