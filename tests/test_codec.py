@@ -354,7 +354,7 @@ def confined(body: str, megabytes: int) -> None:
     start = f"""
 import random, resource, sys, time
 import msgpack, zstandard
-sys.path[:0] = {[str(Path(__file__).parent), str(Path(codec.__file__).parents[1])]!r}
+sys.path[:0] = {[str(Path(__file__).parent), str(Path(codec.__file__).parents[2])]!r}
 import test_codec
 from redis_state.codec import decode, encode
 from redis_state.errors import CorruptValue
