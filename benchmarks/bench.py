@@ -29,10 +29,12 @@ class Bench:
         self.client = self.new_client()
 
     def new_client(self, **options: Any) -> redis.Redis:
-        return self.closing.enter_context(redis.Redis(unix_socket_path=self.socket_path, **options))
+        client: redis.Redis = redis.Redis(unix_socket_path=self.socket_path, **options)
+        self.closing.callback(client.close)
+        return client
 
     def server_version(self) -> str:
-        info: dict[str, Any] = self.client.info("server")  # type: ignore[assignment]
+        info: dict[str, Any] = self.client.info("server")
         valkey = info.get("valkey_version")
         return f"Valkey {valkey}" if valkey else f"Redis {info['redis_version']}"
 

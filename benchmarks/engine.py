@@ -28,7 +28,7 @@ def one_call(bench: Bench) -> Group:
     op = _count()
     script = bench.client.register_script(COUNT.text)
     client = bench.client
-    connection = redis.UnixDomainSocketConnection(path=bench.socket_path)  # type: ignore[abstract,no-untyped-call]
+    connection: Any = redis.UnixDomainSocketConnection(path=bench.socket_path)  # type: ignore[abstract,no-untyped-call]
     bench.closing.callback(connection.disconnect)
     connection.connect()
     raw = bench.closing.enter_context(socket.socket(socket.AF_UNIX))
@@ -118,7 +118,7 @@ def awaited(bench: Bench) -> Group:
         return await engine.run(op)
 
     async def theirs() -> int:
-        reply: Any = await client.evalsha(COUNT.sha, 1, INDEX)  # type: ignore[misc]
+        reply: Any = await client.evalsha(COUNT.sha, 1, INDEX)
         return int(reply[1])
 
     return Group(

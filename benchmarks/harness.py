@@ -1,6 +1,6 @@
 """Timing that a busy machine cannot bend much: short bursts, all contenders in turn, ratios within each round.
 
-A round gives every case several bursts of about a millisecond and keeps the shortest, so that what another program
+A round gives every case several bursts of a few milliseconds and keeps the shortest, so that what another program
 took away in between is mostly left out. Only ratios of the same round are formed; their median and quartiles are told.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from statistics import median, quantiles
 from time import perf_counter
 
-BURST = 0.001  # seconds
+BURST = 0.004  # seconds
 BURSTS = 5  # per case and round; the shortest counts
 LONG = 0.1  # a call that takes this long is measured once a round
 FEWEST_ROUNDS = 7

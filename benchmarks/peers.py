@@ -6,140 +6,98 @@ redis-dict and redis-py set a time to live for each entry, as we do; pottery and
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pottery
-import redis
-import walrus
+import walrus  # type: ignore[import-untyped]
+from pottery import InefficientAccessWarning
 from redis_dict import RedisDict
 
 from benchmarks.bench import Bench
 
 TTL = 7200
+REDIS_DICT = "redis-dict"
 Entry = dict[str, Any]
 
 
+@dataclass(frozen=True)
 class Peer:
-    """What is measured of a dict. ``update`` reads an entry, changes a field and writes it: others have no more."""
+    """What is measured of a dict."""
 
     name: str
+    set: Callable[[str, Entry], object]
+    get: Callable[[str], Entry]
+    count: Callable[[], int]
+    items: Callable[[], Iterable[tuple[str, Entry]]]
+    many: Callable[[Sequence[str]], list[Entry]] | None = None
 
-    def set(self, key: str, entry: Entry) -> object:
-        raise NotImplementedError
+    def get_many(self, keys: Sequence[str]) -> list[Entry]:
+        return self.many(keys) if self.many else [self.get(key) for key in keys]
 
-    def get(self, key: str) -> Entry:
-        raise NotImplementedError
-
-    def fill(self, entries: dict[str, Entry]) -> None:
-        for key, entry in entries.items():
-            self.set(key, entry)
-
-    def update(self, key: str, field: str, change: Callable[[Any], Any]) -> object:
+    def update(self, key: str, field: str, change: Callable[[Any], Any]) -> None:
+        """Read an entry, change a field and write it: none of them has more."""
         entry = self.get(key)
         entry[field] = change(entry[field])
-        return self.set(key, entry)
-
-    def get_many(self, keys: Sequence[str]) -> list[Entry]:
-        return [self.get(key) for key in keys]
-
-    def count(self) -> int:
-        raise NotImplementedError
-
-    def items(self) -> Iterator[tuple[str, Entry]]:
-        raise NotImplementedError
+        self.set(key, entry)
 
 
-class OfRedisDict(Peer):
-    name = "redis-dict"
-
-    def __init__(self, bench: Bench, db: int) -> None:
-        self.dict = RedisDict(namespace="bench", expire=TTL, unix_socket_path=bench.socket_path, db=db)
-        bench.closing.callback(self.dict.redis.close)
-        self.set, self.get = self.dict.__setitem__, self.dict.__getitem__  # type: ignore[method-assign]
-        self.count, self.items = self.dict.__len__, self.dict.items  # type: ignore[method-assign]
-
-    def fill(self, entries: dict[str, Entry]) -> None:
-        with self.dict.pipeline():
-            self.dict.update(entries)
+def redis_dict(bench: Bench, db: int) -> Peer:
+    shared: Any = RedisDict(namespace="bench", expire=TTL, unix_socket_path=bench.socket_path, db=db)
+    bench.closing.callback(shared.redis.close)
+    return Peer(REDIS_DICT, shared.__setitem__, shared.__getitem__, shared.__len__, shared.items)
 
 
-class OfPottery(Peer):
-    name = "pottery"
+def pottery_dict(bench: Bench, db: int) -> Peer:
+    warnings.simplefilter("ignore", InefficientAccessWarning)
+    shared: Any = pottery.RedisDict(redis=bench.new_client(db=db), key="bench")
 
-    def __init__(self, bench: Bench, db: int) -> None:
-        self.dict: Any = pottery.RedisDict(redis=bench.new_client(db=db), key="bench")  # type: ignore[no-untyped-call]
-        self.set, self.get = self.dict.__setitem__, self.dict.__getitem__  # type: ignore[method-assign]
-        self.count = self.dict.__len__  # type: ignore[method-assign]
+    def items() -> Iterable[tuple[str, Entry]]:
+        whole: dict[str, Entry] = shared.to_dict()  # its items() asks for each entry by itself: 15 times as long
+        return whole.items()
 
-    def items(self) -> Iterator[tuple[str, Entry]]:
-        return iter(self.dict.to_dict().items())  # its items() asks for each entry by itself: 15 times as long
-
-
-class OfWalrus(Peer):
-    name = "walrus Hash + json"
-
-    def __init__(self, bench: Bench, db: int) -> None:
-        database = walrus.Database(unix_socket_path=bench.socket_path, db=db)
-        bench.closing.callback(database.close)
-        self.hash = database.Hash("bench")
-        self.count = self.hash.__len__  # type: ignore[method-assign]
-
-    def set(self, key: str, entry: Entry) -> object:
-        self.hash[key] = json.dumps(entry)
-        return None
-
-    def get(self, key: str) -> Entry:
-        entry: Entry = json.loads(self.hash[key])
-        return entry
-
-    def fill(self, entries: dict[str, Entry]) -> None:
-        self.hash.update({key: json.dumps(entry) for key, entry in entries.items()})
-
-    def get_many(self, keys: Sequence[str]) -> list[Entry]:
-        return [json.loads(text) for text in self.hash[tuple(keys)]]
-
-    def items(self) -> Iterator[tuple[str, Entry]]:
-        for key, text in self.hash.items():
-            yield key.decode(), json.loads(text)
+    return Peer("pottery", shared.__setitem__, shared.__getitem__, shared.__len__, items)
 
 
-class OfRedisPy(Peer):
-    name = "redis-py + json"
+def walrus_hash(bench: Bench, db: int) -> Peer:
+    database: Any = walrus.Database(unix_socket_path=bench.socket_path, db=db)
+    bench.closing.callback(database.close)
+    shared = database.Hash("bench")
+    return Peer(
+        "walrus Hash + json",
+        lambda key, entry: shared.__setitem__(key, json.dumps(entry)),
+        lambda key: json.loads(shared[key]),
+        shared.__len__,
+        lambda: ((key.decode(), json.loads(text)) for key, text in shared.items()),
+        lambda keys: [json.loads(text) for text in shared[tuple(keys)]],
+    )
 
-    def __init__(self, bench: Bench, db: int) -> None:
-        self.client: redis.Redis = bench.new_client(db=db)
 
-    def set(self, key: str, entry: Entry) -> object:
-        return self.client.set(f"bench:{key}", json.dumps(entry), ex=TTL)
+def redis_py(bench: Bench, db: int) -> Peer:
+    client: Any = bench.new_client(db=db)
 
-    def get(self, key: str) -> Entry:
-        text: Any = self.client.get(f"bench:{key}")
-        entry: Entry = json.loads(text)
-        return entry
+    def names() -> Iterator[bytes]:
+        yield from client.scan_iter("bench:*", count=1000)
 
-    def fill(self, entries: dict[str, Entry]) -> None:
-        with self.client.pipeline(transaction=False) as pipe:
-            for key, entry in entries.items():
-                pipe.set(f"bench:{key}", json.dumps(entry), ex=TTL)
-            pipe.execute()
-
-    def get_many(self, keys: Sequence[str]) -> list[Entry]:
-        texts: Any = self.client.mget([f"bench:{key}" for key in keys])
-        return [json.loads(text) for text in texts]
-
-    def count(self) -> int:
-        return sum(1 for _ in self.client.scan_iter("bench:*", count=1000))
-
-    def items(self) -> Iterator[tuple[str, Entry]]:
-        names = list(self.client.scan_iter("bench:*", count=1000))
-        for start in range(0, len(names), 500):
-            page = names[start : start + 500]
-            texts: Any = self.client.mget(page)
-            for name, text in zip(page, texts, strict=True):
+    def items() -> Iterator[tuple[str, Entry]]:
+        found = list(names())
+        for start in range(0, len(found), 500):
+            page = found[start : start + 500]
+            for name, text in zip(page, client.mget(page), strict=True):
                 if text is not None:
                     yield name[6:].decode(), json.loads(text)
 
+    return Peer(
+        "redis-py + json",
+        lambda key, entry: client.set(f"bench:{key}", json.dumps(entry), ex=TTL),
+        lambda key: json.loads(client.get(f"bench:{key}")),
+        lambda: sum(1 for _ in names()),
+        items,
+        lambda keys: [json.loads(text) for text in client.mget([f"bench:{key}" for key in keys])],
+    )
+
 
 def all_peers(bench: Bench) -> list[Peer]:
-    return [kind(bench, db) for db, kind in enumerate((OfRedisDict, OfPottery, OfWalrus, OfRedisPy), start=2)]
+    return [make(bench, db) for db, make in enumerate((redis_dict, pottery_dict, walrus_hash, redis_py), start=2)]

@@ -47,7 +47,7 @@ def _head(server: str, command: str) -> Iterator[str]:
     yield f"Made by `{command}` on {datetime.now(UTC):%Y-%m-%d}. Lower is better everywhere."
     yield ""
     yield (
-        "Every ratio pairs two figures of one round, in which all contenders took turns in bursts of a millisecond; "
+        "Every ratio pairs two figures of one round, in which all contenders took turns in bursts of milliseconds; "
         "it is told as median (quartiles). *One core*: client and server share a core, so a call is the work of both "
         "and nothing else. *A core each*: every call also wakes two sleeping cores, which is what a very short network "
         "looks like. Times belong to the machine they were taken on, ratios less so."
@@ -64,7 +64,8 @@ def _machine() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         cpu = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), cpu)
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
-    return f"{os.cpu_count()} cores ({cpu}), {platform.system()} {platform.release()}; load during the run: {load}"
+    nice = f"nice {os.nice(0)}, " if os.nice(0) else ""
+    return f"{os.cpu_count()} cores ({cpu}), {platform.system()} {platform.release()}; {nice}load at the end: {load}"
 
 
 def _goals(results: Sequence[Result]) -> Iterator[str]:

@@ -95,8 +95,11 @@ class Entries(Generic[V]):
         """Read several entries, 500 of a partition in one instant; absent ones are left out."""
         wanted = list(dict.fromkeys(names))
         partitions: dict[str, list[str]] = {}
-        for name in wanted:
-            partitions.setdefault(self.keys.head(name), []).append(name)
+        if self.keys.partitions == 1:
+            partitions[""] = wanted
+        else:
+            for name in wanted:
+                partitions.setdefault(self.keys.head(name), []).append(name)
         groups = [
             members[start : start + PAGE_OF_VALUES]
             for members in partitions.values()
