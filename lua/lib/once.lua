@@ -16,8 +16,8 @@ local number  = table.remove(ARGV)               -- 1, 2, 3, ... by caller
 
 local KEPT_MS = 900000                           -- three times the longest deadline
 
--- body: the script. runs_when_full: open with a write that cannot grow memory, since a script
--- that has written something is not refused at the memory limit.
+-- body: the script; it is given the server's time in us. runs_when_full: open with a write that
+-- cannot grow memory, since a script that has written something is not refused at the limit.
 return function(body, runs_when_full)
   local last = redis.call('GET', record)
   if last then
@@ -31,14 +31,14 @@ return function(body, runs_when_full)
     end
   end
   local time = redis.call('TIME')
-  local now = time[1] * 1000 + math.floor(time[2] / 1000)
-  if now > void_at then
-    return { 'void', now }
+  local now_us = time[1] * 1000000 + time[2]
+  if now_us > void_at * 1000 then
+    return { 'void', math.floor(now_us / 1000) }
   end
   if runs_when_full then
     redis.call('PEXPIRE', record, KEPT_MS)
   end
-  local reply = body()
+  local reply = body(now_us)
   redis.call('SET', record, number .. ' ' .. cmsgpack.pack(reply), 'PX', KEPT_MS)
   return reply
 end

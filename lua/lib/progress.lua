@@ -2,11 +2,12 @@
 --
 -- Completion is an edge, given to one caller. It then stands in a zset with the end of a lease,
 -- until somebody confirms that it was dealt with; when the lease is over first, it is on offer
--- again. `status` is stored as JSON text, like every field.
+-- again. `status` is stored as JSON text, like every field; what an application writes there
+-- itself, other than these three, means that the run goes on.
 local record = include('lib/record')
 local progress = {}
 
-local PROCESSING = '"processing"'
+local PROCESSING, COMPLETED, FAILED = '"processing"', '"completed"', '"failed"'
 
 -- Return processed, total (nil when there is no such run), status, the record's ttl and version.
 function progress.read(track)
@@ -17,11 +18,11 @@ end
 -- Write a new count, tell the watchers, and reply: `completed` to the call that makes it whole.
 function progress.count(track, partition, seen, news, completions, name, lease_ms, processed)
   local _, total, status, ttl, version = progress.read(track)
-  local completes = processed >= total and status == PROCESSING
-  local now = include('lib/clock').ms()
+  local completes = processed >= total and status ~= COMPLETED and status ~= FAILED
+  local now = math.floor(now_us / 1000)
   local ttl_ms = tonumber(ttl)
   if completes then
-    status = '"completed"'
+    status = COMPLETED
   end
   redis.call('HSET', track, 'processed_segments', processed, 'status', status,
     '@version', record.next(version), '@updated', now)

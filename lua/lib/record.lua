@@ -6,9 +6,10 @@
 local index = include('lib/index')
 local record = {}
 
--- Return version, ttl in ms, fence, time of creation: as text, or false. Without a version there is no record.
-function record.meta(entry)
-  return unpack(redis.call('HMGET', entry, '@version', '@ttl', '@fence', '@created'))
+-- Return version, ttl in ms, fence, time of the last write, and the fields asked for: as text, or
+-- false. Without a version there is no record.
+function record.meta(entry, ...)
+  return unpack(redis.call('HMGET', entry, '@version', '@ttl', '@fence', '@updated', ...))
 end
 
 -- Return the newest token when it refuses this one. The lock's own token counts, so that a new
@@ -29,13 +30,14 @@ function record.next(version, now_us)
   return string.format('%.0f', version and tonumber(version) + 1 or now_us)
 end
 
--- Renew the TTL of a record and its companions, and its place in the index.
-function record.keep(entry, partition, name, ttl_ms, now, companions)
+-- Renew the TTL of a record and its companions, and its place in the index. updated: when it was
+-- last written, if that was with the same TTL.
+function record.keep(entry, partition, name, ttl_ms, now, companions, updated)
   redis.call('PEXPIREAT', entry, now + ttl_ms)
   for _, companion in ipairs(companions) do
     redis.call('PEXPIREAT', companion, now + ttl_ms)
   end
-  index.enter(partition, name, now, ttl_ms)
+  index.enter(partition, name, now, ttl_ms, updated)
 end
 
 return record

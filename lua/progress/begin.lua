@@ -26,7 +26,6 @@ if old_total and restart ~= '1' then
 end
 
 local record = include('lib/record')
-local now_us = include('lib/clock').us()
 local now = math.floor(now_us / 1000)
 redis.call('HSET', track, 'total_segments', total, 'processed_segments', 0, 'status', '"processing"',
   '@version', record.next(version, now_us), '@ttl', ttl_ms, '@updated', now)

@@ -10,7 +10,7 @@ local lease_ms    = tonumber(ARGV[2])    -- time to confirm
 
 local progress = include('lib/progress')
 local lease_end = tonumber(redis.call('ZSCORE', completions, name) or nil)
-local now = include('lib/clock').ms()
+local now = math.floor(now_us / 1000)
 if not lease_end or lease_end > now then
   return { 'nothing' }
 end

@@ -20,7 +20,7 @@ if not total or not version then
 end
 
 local record = include('lib/record')
-local now = include('lib/clock').ms()
+local now = math.floor(now_us / 1000)
 redis.call('HSET', track, 'status', '"failed"', 'error', reason, '@version', record.next(version), '@updated', now)
 redis.call('XADD', news, 'MAXLEN', 1, '*', 'processed', processed)
 redis.call('ZREM', completions, name)

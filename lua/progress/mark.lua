@@ -29,7 +29,7 @@ if segment < 0 or segment >= total then
 end
 
 if redis.call('SETBIT', seen, segment, 1) == 1 then
-  record.keep(track, partition, name, tonumber(ttl), include('lib/clock').ms(), { seen, news })
+  record.keep(track, partition, name, tonumber(ttl), math.floor(now_us / 1000), { seen, news })
   return { 'counted', processed, total, status }
 end
 local count = math.min(total, processed + 1)

@@ -12,16 +12,15 @@ local field      = ARGV[2]
 local value      = ARGV[3]
 
 local record = include('lib/record')
-local version, ttl = record.meta(entry)
+local version, ttl, _, updated, was = record.meta(entry, field)
 if not version then
   return { 'missing' }
 end
-local was = redis.call('HGET', entry, field)
 if was then
   return { 'was', was }
 end
 
-local now = include('lib/clock').ms()
+local now = math.floor(now_us / 1000)
 redis.call('HSET', entry, field, value, '@version', record.next(version), '@updated', now)
-record.keep(entry, partition, name, tonumber(ttl), now, companions)
+record.keep(entry, partition, name, tonumber(ttl), now, companions, updated)
 return { 'filled' }

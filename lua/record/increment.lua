@@ -20,7 +20,7 @@ local by         = ARGV[6]              -- as text, whole or not
 local create     = ARGV[7]              -- '1': what is missing is created at 0
 
 local record = include('lib/record')
-local version, ttl, fence = record.meta(entry)
+local version, ttl, fence, updated, old = record.meta(entry, field)
 local newest = record.newer(token, fence, guard)
 if newest then
   return { 'stale', newest }
@@ -28,7 +28,6 @@ end
 if not version and create ~= '1' then
   return { 'missing' }
 end
-local old = redis.call('HGET', entry, field)
 if not old and create ~= '1' then
   return { 'unset' }
 end
@@ -36,17 +35,17 @@ old = old or '0'
 if not tonumber(old) then
   return { 'no_number', old }
 end
-local sum = include('lib/number').add(old, by)
+local number = include('lib/number')
+local sum = number.add(old, by)
 if not sum then
   return { 'too_large', old }
 end
 
 if sum == 'whole' then
-  redis.call('HINCRBY', entry, field, by)
+  sum = number.text(redis.call('HINCRBY', entry, field, by)) or redis.call('HGET', entry, field)
 else
   redis.call('HSET', entry, field, sum)
 end
-local now_us = include('lib/clock').us()
 local now = math.floor(now_us / 1000)
 local lives_ms = tonumber(ttl or ttl_ms)
 redis.call('HSET', entry, '@version', record.next(version, now_us), '@updated', now)
@@ -56,5 +55,5 @@ end
 if token ~= '' then
   redis.call('HSET', entry, '@fence', token)
 end
-record.keep(entry, partition, name, lives_ms, now, companions)
-return { 'counted', redis.call('HGET', entry, field) }
+record.keep(entry, partition, name, lives_ms, now, companions, updated)
+return { 'counted', sum }

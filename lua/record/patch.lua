@@ -16,7 +16,7 @@ local token      = ARGV[3]              -- fencing token, or ''
 local fields     = { unpack(ARGV, 4) }  -- field, value, field, value, ...
 
 local record = include('lib/record')
-local version, ttl, fence = record.meta(entry)
+local version, ttl, fence, updated = record.meta(entry)
 if not version then
   return { 'missing' }
 end
@@ -25,12 +25,12 @@ if newest then
   return { 'stale', newest }
 end
 
-local now = include('lib/clock').ms()
+local now = math.floor(now_us / 1000)
 local new_version = record.next(version)
 local lives_ms = ttl_ms > 0 and ttl_ms or tonumber(ttl)
 redis.call('HSET', entry, '@version', new_version, '@ttl', lives_ms, '@updated', now, unpack(fields))
 if token ~= '' then
   redis.call('HSET', entry, '@fence', token)
 end
-record.keep(entry, partition, name, lives_ms, now, companions)
+record.keep(entry, partition, name, lives_ms, now, companions, ttl_ms == 0 and updated)
 return { 'patched', new_version }

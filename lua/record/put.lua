@@ -15,13 +15,13 @@ local guard      = KEYS[3]              -- hash: the last token of the lock in q
 local companions = { unpack(KEYS, 4) }  -- what lives and dies with the record
 local name       = ARGV[1]              -- in the index
 local ttl_ms     = tonumber(ARGV[2])    -- lives this long after each write
-local owner      = ARGV[3]              -- container that created it
+local owner      = ARGV[3]              -- container that writes it; one that is written back keeps its own
 local token      = ARGV[4]              -- fencing token, or ''
 local expected   = ARGV[5]              -- '' anything, 'absent', or a version
 local fields     = { unpack(ARGV, 6) }  -- field, value, field, value, ...
 
 local record = include('lib/record')
-local version, _, fence, created = record.meta(entry)
+local version, _, fence, _, created, first_owner = record.meta(entry, '@created', '@owner')
 local newest = record.newer(token, fence, guard)
 if newest then
   return { 'stale', newest }
@@ -34,7 +34,6 @@ if continues and expected ~= version then
   return { 'changed' }
 end
 
-local now_us = include('lib/clock').us()
 local now = math.floor(now_us / 1000)
 local new_version = record.next(version, now_us)
 redis.call('HSET', entry, '@version', new_version)    -- may grow, so a full server refuses here
@@ -44,7 +43,7 @@ if not continues then
     redis.call('DEL', companion)
   end
 end
-redis.call('HSET', entry, '@version', new_version, '@ttl', ttl_ms, '@owner', owner,
+redis.call('HSET', entry, '@version', new_version, '@ttl', ttl_ms, '@owner', continues and first_owner or owner,
   '@created', created or now, '@updated', now, unpack(fields))
 if token ~= '' or fence then
   redis.call('HSET', entry, '@fence', token ~= '' and token or fence)

@@ -19,5 +19,5 @@ local lives_ms = ttl_ms > 0 and ttl_ms or tonumber(ttl)
 if ttl_ms > 0 then
   redis.call('HSET', entry, '@ttl', ttl_ms)
 end
-record.keep(entry, partition, name, lives_ms, include('lib/clock').ms(), companions)
+record.keep(entry, partition, name, lives_ms, math.floor(now_us / 1000), companions)
 return { 'touched' }

@@ -11,17 +11,16 @@ local name       = ARGV[1]              -- in the index
 local field      = ARGV[2]
 
 local record = include('lib/record')
-local version, ttl = record.meta(entry)
+local version, ttl, _, updated, was = record.meta(entry, field)
 if not version then
   return { 'missing' }
 end
-local was = redis.call('HGET', entry, field)
 if not was then
   return { 'unset' }
 end
 
-local now = include('lib/clock').ms()
+local now = math.floor(now_us / 1000)
 redis.call('HDEL', entry, field)
 redis.call('HSET', entry, '@version', record.next(version), '@updated', now)
-record.keep(entry, partition, name, tonumber(ttl), now, companions)
+record.keep(entry, partition, name, tonumber(ttl), now, companions, updated)
 return { 'was', was }

@@ -16,5 +16,5 @@ end
 
 local index = include('lib/index')
 redis.call('SET', entry, value, 'PX', ttl_ms)
-index.enter(partition, name, include('lib/clock').ms(), ttl_ms)
+index.enter(partition, name, math.floor(now_us / 1000), ttl_ms)
 return { 'written' }

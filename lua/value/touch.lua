@@ -12,5 +12,5 @@ local index = include('lib/index')
 if redis.call('PEXPIRE', entry, ttl_ms) == 0 then
   return { 'missing' }
 end
-index.enter(partition, name, include('lib/clock').ms(), ttl_ms)
+index.enter(partition, name, math.floor(now_us / 1000), ttl_ms)
 return { 'touched' }

@@ -6,8 +6,8 @@ The file's own prologue is the contract, so no second list of names can drift aw
     local segment = tonumber(ARGV[1])        -- a word slot
     local others  = { unpack(KEYS, 2) }      -- the rest: SCRIPT(others=[...])
 
-The header says what it replies with, what happens when a call is said twice (``once``, ``reads`` or
-``same``), and whether it runs at the memory limit. ``include('lib/x')`` brings in a module, folded into the line
+The header says what it replies with, what happens when a call is said twice (``once``, ``reads``,
+``same``, or the script that is said then in its place), and whether it runs at the memory limit. ``include('lib/x')`` brings in a module, folded into the line
 where it stands, so that the line numbers in a Redis error are those of the file.
 """
 
@@ -26,7 +26,7 @@ from redis_state.errors import ContractError
 _SLOT = re.compile(r"^local\s+(\w+)\s*=\s*(?:tonumber\()?(KEYS|ARGV)\[(\d+)\]\)?\s*(?:--.*)?$")
 _REST = re.compile(r"^local\s+(\w+)\s*=\s*\{\s*unpack\((KEYS|ARGV),\s*(\d+)\)\s*\}\s*(?:--.*)?$")
 _INCLUDE = re.compile(r"include\('([\w/]+)'\)")
-_CLASS = re.compile(r"^-- .*Said twice: (once|reads|same)\b", re.MULTILINE)
+_CLASS = re.compile(r"^-- .*Said twice: (?:(once|reads|same)|([a-z_]+/[a-z_]+))\.", re.MULTILINE)
 _FULL = re.compile(r"^-- .*When full: (runs|refuses)\b", re.MULTILINE)
 _WORD = re.compile(r"^--(?: Replies)?\s+\{'([a-z_]+)'", re.MULTILINE)
 _TOKEN = re.compile(
@@ -42,7 +42,8 @@ class Script:
     name: str
     text: str
     sha: str
-    kind: str  # "once" | "reads" | "same"
+    kind: str  # "once" | "reads" | "same" | "twin"
+    twin: str  # what the engine says in place of a copy, which reads only: the name of a script
     runs_when_full: bool
     slots: tuple[str, ...]  # the names of all of them
     words: Mapping[bytes, str]  # what replies begin with
@@ -74,7 +75,7 @@ def parse(name: str, source: str, module: Callable[[str], str]) -> Script:
     kind = _CLASS.search(source)
     full = _FULL.search(source)
     if not kind or not full:
-        raise ContractError(f"{name}: its header must say 'Said twice: once|reads|same' and 'When full: runs|refuses'")
+        raise ContractError(f"{name}: its header must say 'Said twice: once|reads|same|<script>' and 'When full: runs|refuses'")
     once, runs = kind[1] == "once", full[1] == "runs"
     keys, rest_of_keys = _slots(name, source, "KEYS")
     args, rest_of_args = _slots(name, source, "ARGV")
@@ -85,7 +86,8 @@ def parse(name: str, source: str, module: Callable[[str], str]) -> Script:
         name=name,
         text=text,
         sha=sha,
-        kind=kind[1],
+        kind=kind[1] or "twin",
+        twin=kind[2] or "",
         runs_when_full=runs,
         slots=tuple(filter(None, (*keys, rest_of_keys, *args, rest_of_args))),
         words={word.encode(): word for word in words},
@@ -121,7 +123,7 @@ def _compose(source: str, module: Callable[[str], str], once: bool, runs_when_fu
     text = _INCLUDE.sub(lambda match: folded(match[1], ()), _code(source))
     if not once:
         return text
-    return f"local once = {folded('lib/once', ())} return once(function() {text}end, {str(runs_when_full).lower()})\n"
+    return f"local once = {folded('lib/once', ())} return once(function(now_us) {text}end, {str(runs_when_full).lower()})\n"
 
 
 def _code(source: str) -> str:
