@@ -139,7 +139,10 @@ def test_a_container_is_named_by_its_variable_else_by_host_and_process() -> None
         ("REDIS_FALLBACK_URL", "redis://other"),
         ("REDIS_SENTINELS", "a:1,b:2"),
         ("REDIS_CLUSTER_NODES", "a:1"),
-        ("REDIS_CACHE_URL", "redis://other"),
+        ("REDIS_CACHE_URL", "http://other"),
+        ("REDIS_STATE_UNSAFE_SERVER", "maybe"),
+        ("REDIS_STATE_TEXT_BUDGET", "8G"),
+        ("REDIS_STATE_TEXT_BUDGET", "5"),
     ],
 )
 def test_a_bad_variable_is_named_in_one_line(name: str, value: str) -> None:

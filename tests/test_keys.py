@@ -5,13 +5,14 @@ from __future__ import annotations
 from binascii import crc_hqx
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from redis_state import ConfigError
 from redis_state.keys import Keys, call_record
 
 MAKERS = ("record", "value", "index", "fence", "bitmap", "news", "completions")
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 names = st.text(st.characters(codec="utf-8"), max_size=30)
 
 
@@ -37,6 +38,7 @@ def test_a_partition_is_part_of_the_tag() -> None:
     assert keys.record("a") == f"rs:{{progress.{number}}}:r:a"
 
 
+@patient
 @given(names, st.sampled_from([1, 4, 16]))
 def test_all_keys_of_a_name_are_in_one_slot(name: str, partitions: int) -> None:
     keys = Keys("things", partitions=partitions)
@@ -45,12 +47,14 @@ def test_all_keys_of_a_name_are_in_one_slot(name: str, partitions: int) -> None:
     assert len({slot(key) for key in made}) == 1
 
 
+@patient
 @given(names)
 def test_a_name_is_in_one_of_the_indexes(name: str) -> None:
     keys = Keys("things", partitions=4)
     assert keys.index(name) in keys.indexes()
 
 
+@patient
 @given(names, names)
 def test_different_names_have_different_keys(one: str, other: str) -> None:
     keys = Keys("things", partitions=4)

@@ -305,6 +305,14 @@ def test_touch_renews_or_sets_the_time(m: Any) -> None:
     assert m["a"] == {"n": 1}
 
 
+def test_touch_moves_the_entry_in_the_index_too(m: Any) -> None:
+    m["a"] = {"n": 1}
+    m.touch("a", 0.05)
+    assert eventually(lambda: m.get("a") is None)
+    assert len(m) == 0
+    assert list(m) == []
+
+
 def test_reading_renews_nothing(m: Any) -> None:
     m.put("a", {"n": 1}, ttl=60)
     before = m.ttl("a")

@@ -20,9 +20,11 @@ from redis import asyncio as async_redis
 from redis_state.config import Server, Settings
 from redis_state.engine.call import Broken, Session
 from redis_state.engine.converse import Exchange
+from redis_state.engine.guard import read_memory
 from redis_state.errors import ConfigError
 
-_HELLO: bytes = pack_command(("TIME",)) + pack_command(("COMMAND", "INFO", "GETEX"))  # type: ignore[arg-type]
+_HELLO = (("TIME",), ("COMMAND", "INFO", "GETEX"), ("INFO", "memory"))
+_HELLO_BYTES = b"".join(pack_command(words) for words in _HELLO)  # type: ignore[arg-type]
 _TOO_OLD = "it lacks GETEX: Redis 6.2 or later, or Valkey 8 or later, is needed"
 
 
@@ -44,13 +46,14 @@ def connection_options(server: Server) -> dict[str, Any]:
 
 def _heard(session: Session, server: Server, replies: list[Any], asked: float) -> None:
     """Take what the server said when the connection was made."""
-    time, known = replies
+    time, known, info = replies
     if isinstance(time, Exception):
         raise time
     if known == [None]:
         raise ConfigError(f"{server} is too old: {_TOO_OLD}")
     seconds = int(time[0]) + int(time[1]) / 1e6
     session.clock = seconds - (asked + monotonic()) / 2
+    session.memory = read_memory(info)
     session.connected = session.fresh = True
 
 
@@ -93,8 +96,8 @@ class Channel:
         try:
             connection.connect()
             asked = monotonic()
-            connection.send_packed_command((_HELLO,), check_health=False)
-            _heard(self.session, server, [_read(connection), _read(connection)], asked)
+            connection.send_packed_command((_HELLO_BYTES,), check_health=False)
+            _heard(self.session, server, [_read(connection) for _ in _HELLO], asked)
             connection.socket_timeout = self._settings.socket_timeout
             connection.update_current_socket_timeout(-1)
             if not server.tls and sys.platform != "win32":
@@ -128,7 +131,8 @@ class Channel:
                         raise redis.TimeoutError("the batch took longer than one socket time-out")
         except (redis.RedisError, OSError) as error:
             self.close()
-            replies.append(Broken(error))
+            timed_out = isinstance(error.__context__, BlockingIOError)  # how the kernel's time-outs come out of redis-py
+            replies.append(Broken(redis.TimeoutError("Timeout reading from socket") if timed_out else error))
         return replies
 
     def close(self) -> None:
@@ -172,8 +176,8 @@ class AsyncChannel:
             async with asyncio.timeout(patience):
                 await connection.connect()
                 asked = monotonic()
-                await connection.send_packed_command((_HELLO,), check_health=False)
-                replies = [await _async_read(connection), await _async_read(connection)]
+                await connection.send_packed_command((_HELLO_BYTES,), check_health=False)
+                replies = [await _async_read(connection) for _ in _HELLO]
             _heard(self.session, server, replies, asked)
         except (redis.RedisError, ConfigError, OSError) as error:  # asyncio's TimeoutError is an OSError
             await connection.disconnect(nowait=True)

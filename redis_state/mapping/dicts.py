@@ -74,10 +74,13 @@ class SharedMapping(Bound, MutableMapping[str, V]):
             raise KeyError(key)
 
     def setdefault(self, key: str, default: Any = None) -> V:
-        """Return the entry; write ``default`` first if there is none. Of many callers one writes."""
-        engine = self.engine
-        found = engine.follow(self._entries.set_default(key, default))
-        return self[key] if found is None else self._out(key, found)
+        """Return the entry; write ``default`` first if there is none. Of many callers one writes. Two round trips."""
+        found = self.engine.follow(self._entries.set_default(key, default))
+        return self._created(key, default) if found is None else self._out(key, found)
+
+    def _created(self, key: str, value: Any) -> V:
+        """Return an entry that was just created, though somebody may have taken it away since."""
+        raise NotImplementedError
 
     def pop(self, key: str, default: Any = _MISSING) -> Any:
         """Take an entry out. Of many callers one gets it."""
@@ -206,6 +209,9 @@ class ValueMapping(SharedMapping[Any]):
     def _out(self, key: str, found: Any) -> Any:
         return found
 
+    def _created(self, key: str, value: Any) -> Any:
+        return value
+
     def put(self, key: str, value: Any, *, ttl: float | None = None) -> None:
         """Write an entry that lives ``ttl`` seconds."""
         self.engine.run(self._entries.put(key, value, ttl=ttl))
@@ -247,6 +253,10 @@ class RecordMapping(SharedMapping[Record]):
 
     def _out(self, key: str, found: Snapshot) -> Record:
         return Record(self, key, found)
+
+    def _created(self, key: str, value: Mapping[str, Any]) -> Record:
+        seen = self.engine.run(self._entries.get(key))
+        return self._out(key, seen or Snapshot(thaw(dict(value)), version=0, ttl=self.default_ttl, owner=self._owner()))
 
     def _popped(self, found: Snapshot) -> dict[str, Any]:
         return found.fields

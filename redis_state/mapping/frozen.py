@@ -14,12 +14,14 @@ from typing import Any, NoReturn
 class Origin:
     """Where a snapshot's value came from: it is named in errors, and numbers are matched by it."""
 
-    __slots__ = ("field", "key", "record")
+    __slots__ = ("field", "key", "record", "seen", "spent")
 
-    def __init__(self, record: object, key: str, field: str) -> None:
+    def __init__(self, record: Any, key: str, field: str, seen: Any) -> None:
         self.record = record
         self.key = key
         self.field = field
+        self.seen = seen
+        self.spent = False  # what was added has been sent; sent once more, it would count twice
 
     def advice(self, did: str) -> TypeError:
         """Return the error for a change that would be lost, with the line to write instead."""
@@ -64,23 +66,24 @@ def track(value: float, origin: Origin, delta: float | None = 0) -> Any:
     return tracked
 
 
-def _plain(value: Any) -> Any:
-    return value.__plain__() if isinstance(value, _Tracked) else value
-
-
 def _arithmetic(name: str, sign: int | None, swap: bool) -> Callable[[Any, Any], Any]:
     function = getattr(operator, name)
 
-    def method(self: Any, other: Any) -> Any:
-        there = _plain(other)
-        if type(there) is not int and type(there) is not float and type(there) is not bool:
+    def method(self: Any, other: Any, *modulo: Any) -> Any:
+        if isinstance(other, int):
+            there: Any = int(other)
+        elif isinstance(other, float):
+            there = float(other)
+        else:
             return NotImplemented
         here = self.__plain__()
+        if modulo:
+            return pow(there, here, *modulo) if swap else pow(here, there, *modulo)
         result = function(there, here) if swap else function(here, there)
         if type(result) is not int and type(result) is not float:
             return result
         adds = sign is not None and self.delta is not None
-        return track(result, self.origin, self.delta + sign * there if adds else None)  # type: ignore[operator]
+        return track(result, self.origin, self.delta + sign * there if adds else None)
 
     return method
 

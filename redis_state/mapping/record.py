@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from redis_state.mapping.frozen import Origin, freeze, thaw, track
+from redis_state.mapping.frozen import Origin, TrackedFloat, TrackedInt, freeze, thaw, track
 from redis_state.mapping.records import Snapshot
 
 if TYPE_CHECKING:
@@ -17,9 +17,10 @@ _MISSING: Any = object()
 class Record(dict[str, Any]):
     """An entry as it was read, whose writes go through to Redis and are then seen here.
 
-    ``record["n"] += 1`` adds to what Redis holds; ``record["n"] = 5`` overwrites it. Nested lists, dicts
-    and sets come out frozen. ``dict(record)`` is a plain copy. A write to an entry that is gone
-    raises ``KeyError``.
+    ``record["n"] += 1`` adds to what Redis holds; ``record["n"] = 5`` overwrites it. ``m[k]["n"] = m[k]["n"] + 1``
+    adds, too. A number that is put back after the record wrote the field, or unchanged, overwrites: so
+    it can be restored. Nested lists, dicts and sets come out frozen. ``dict(record)`` is a plain copy.
+    A write to an entry that is gone raises ``KeyError``.
     """
 
     __slots__ = ("_key", "_mapping", "version")
@@ -33,10 +34,10 @@ class Record(dict[str, Any]):
     def _seen(self, field: str, value: Any) -> Any:
         kind = type(value)
         if kind is int or kind is float:
-            return track(value, Origin(self, self._key, field))
+            return track(value, Origin(self, self._key, field, value))
         if kind is str or kind is bool or value is None:
             return value
-        return freeze(value, Origin(self, self._key, field))
+        return freeze(value, Origin(self, self._key, field, value))
 
     def __getitem__(self, field: str) -> Any:
         return self._seen(field, super().__getitem__(field))
@@ -51,14 +52,22 @@ class Record(dict[str, Any]):
         return {field: self[field] for field in self}.values()
 
     def __setitem__(self, field: str, value: Any) -> None:
-        origin = getattr(value, "origin", None)
-        if origin is not None and origin.record is self and origin.field == field and hasattr(value, "delta"):
+        if isinstance(value, TrackedInt | TrackedFloat) and self._goes_on(value, field):
             if value.delta is None:
-                raise origin.advice("this change")
+                raise value.origin.advice("this change")
             self._add(field, value.delta)
-            origin.record = None  # its delta is used up; assigned again, it overwrites
+            value.origin.spent = True
         else:
             self._patch({field: value})
+
+    def _goes_on(self, number: TrackedInt | TrackedFloat, field: str) -> bool:
+        """Tell whether a number is this field's own, with something done to it that Redis has not heard of."""
+        origin = number.origin
+        if origin.field != field or origin.key != self._key or origin.spent:
+            return False
+        if origin.record is self:
+            return bool(super().get(field, _MISSING) == origin.seen)
+        return origin.record._mapping is self._mapping and (number.delta is None or number != origin.seen)
 
     def _add(self, field: str, by: float) -> None:
         mapping = self._mapping

@@ -164,7 +164,9 @@ class Records(Entries[Snapshot]):
             missing=raises(KeyError, name),
             unset=raises(KeyError, field),
             no_number=lambda _: _refuse(TypeError(f"{where} is no number, so nothing can be added to it")),
-            too_large=lambda _: _refuse(OverflowError(f"{where} would have more than 18 digits, and not be exact")),
+            too_large=lambda old: _refuse(
+                OverflowError(f"{where} is {_short(old.decode())}: with {_short(repr(by))} added it may not be exact")
+            ),
             stale=_stale(name, token),
         )
 
@@ -299,6 +301,10 @@ def _number(name: str, field: str, by: float) -> str:
 
 def _stale(name: str, token: Word) -> Callable[[bytes], Any]:
     return lambda newest: _refuse(StaleToken(name, int(token), int(newest)))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:20]}...{text[-10:]}"
 
 
 def _refuse(error: Exception) -> Any:

@@ -20,6 +20,7 @@ from redis_state.engine.run import Engine
 from redis_state.errors import SegmentOutOfRange, UnknownSession
 from redis_state.keys import Keys
 from redis_state.mapping import RecordMapping
+from redis_state.mapping.entries import milliseconds
 from redis_state.mapping.records import Records
 
 T = TypeVar("T")
@@ -70,7 +71,7 @@ def begin(records: Records, track: str, total: int, *, restart: bool = False) ->
     call = BEGIN(
         **_slots(records.keys, track),
         partition=records.keys.index(track),
-        ttl_ms=int(records.ttl * 1000),
+        ttl_ms=milliseconds(records.ttl),
         owner=records._owner(),
         total=total,
         restart=int(restart),
@@ -124,7 +125,7 @@ def claim_completion(records: Records, track: str, *, lease: float = COMPLETION_
 
 
 def pending_completions(records: Records) -> Plan[list[str]]:
-    """List the completions that can be claimed. Two round trips."""
+    """List the completions that can be claimed. Two round trips, or three when there are some whose run is gone."""
     pages = yield from do_all(
         [
             PENDING(completions=completions).meaning(pending=lambda names: [name.decode() for name in names])
@@ -133,15 +134,18 @@ def pending_completions(records: Records) -> Plan[list[str]]:
     )
     names = [name for page in pages for name in page]
     found = yield from do_all([read(records, name) for name in names])
-    return [name for name, seen in zip(names, found, strict=True) if seen is not None and seen.status == "completed"]
+    completed = [name for name, seen in zip(names, found, strict=True) if seen and seen.status == "completed"]
+    gone = set(names).difference(completed)
+    yield from do_all([claim_completion(records, name) for name in gone])  # which forgets them
+    return completed
 
 
 def read(records: Records, track: str) -> Op[Progress | None]:
     """Read how far a run is."""
 
     def progress(values: list[bytes | None]) -> Progress | None:
-        processed, total, status = values
-        return None if total is None else _progress(processed or b"0", total, status or b'"processing"')
+        total = _count(values[1])
+        return None if total is None else _progress(_count(values[0]) or 0, total, values[2] or b'"processing"')
 
     fields = ("processed_segments", "total_segments", "status")
     return command("HMGET", records.keys.record(track), *fields, read=progress)
@@ -198,8 +202,16 @@ def _ms(lease: float) -> int:
     return max(1, int(lease * 1000))
 
 
-def _progress(processed: Any, total: Any, status: bytes) -> Progress:
-    return Progress(int(processed), int(total), decode(status))
+def _count(raw: bytes | None) -> int | None:
+    """Return a stored number, whole; None for what is none, since applications write these fields, too."""
+    try:
+        return int(float(raw or b""))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _progress(processed: int, total: int, status: bytes) -> Progress:
+    return Progress(max(0, min(total, processed)), total, decode(status))
 
 
 def _completed(processed: int, total: int) -> Progress:
