@@ -25,12 +25,12 @@ V = TypeVar("V")
 class Entries(Generic[V]):
     """The entries of one namespace. Each method returns an ``Op`` or a ``Plan``; none of them sends."""
 
-    __slots__ = ("keys", "ttl")
+    __slots__ = ("keys", "ttl", "ttl_ms")
 
     def __init__(self, keys: Keys, ttl: float) -> None:
-        milliseconds(ttl)
         self.keys = keys
         self.ttl = ttl
+        self.ttl_ms = milliseconds(ttl)
 
     # --- how an entry is stored -------------------------------------------------------------------
 

@@ -7,10 +7,9 @@ added to where it lies. ``fence`` is a fencing token, or the holder of a lock th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from math import isfinite
 from random import random
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from redis_state.codec import decode, encode
 from redis_state.engine.op import Op, Plan, Word, command, do, just, pause, raises
@@ -46,8 +45,7 @@ class Holder(Protocol):
 Fence = int | Holder | None
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """An entry as it was when it was read."""
 
     fields: dict[str, Any]
@@ -123,7 +121,7 @@ class Records(Entries[Snapshot]):
         call = PUT(
             **self._slots(name),
             guard=guard,
-            ttl_ms=milliseconds(self.ttl if ttl is None else ttl),
+            ttl_ms=self.ttl_ms if ttl is None else milliseconds(ttl),
             owner=self._owner() if owner is None else owner,
             token=token,
             expected=expected,
@@ -151,22 +149,21 @@ class Records(Entries[Snapshot]):
         call = INCREMENT(
             **self._slots(name),
             guard=guard,
-            ttl_ms=milliseconds(self.ttl),
+            ttl_ms=self.ttl_ms,
             owner=self._owner(),
             token=token,
             field=_stored(field),
             by=_number(name, field, by),
             create=int(create),
         )
-        where = f"[{name!r}][{field!r}]"
         return call.meaning(
             counted=decode,
             missing=raises(KeyError, name),
             unset=raises(KeyError, field),
-            no_number=lambda _: _refuse(TypeError(f"{where} is no number, so nothing can be added to it")),
-            too_large=lambda old: _refuse(
-                OverflowError(f"{where} is {_short(old.decode())}: with {_short(repr(by))} added it may not be exact")
+            no_number=lambda _: _refuse(
+                TypeError(f"[{name!r}][{field!r}] is no number, so nothing can be added to it")
             ),
+            too_large=lambda old: _refuse(_inexact(name, field, old.decode(), by)),
             stale=_stale(name, token),
         )
 
@@ -271,23 +268,21 @@ def _fields(name: str, value: Mapping[str, Any]) -> list[Word]:
 def _snapshot(name: str, flat: Sequence[bytes]) -> Snapshot | None:
     if not flat:
         return None
-    fields: dict[str, Any] = {}
-    meta: dict[bytes, bytes] = {}
     pairs = iter(flat)
+    raw = dict(zip(pairs, pairs, strict=True))
+    fields: dict[str, Any] = {}
     try:
-        for field, raw in zip(pairs, pairs, strict=True):
+        version, ttl = int(raw.pop(b"@version")), int(raw.pop(b"@ttl")) / 1000
+        for field, item in raw.items():
             if field[:1] != b"@":
-                fields[field.decode()] = decode(raw)
+                fields[field.decode()] = decode(item)
             elif field[1:2] == b"@":
-                fields[field[1:].decode()] = decode(raw)
-            else:
-                meta[field] = raw
-        version, ttl = int(meta[b"@version"]), int(meta[b"@ttl"]) / 1000
+                fields[field[1:].decode()] = decode(item)
     except CorruptValue as error:
         raise CorruptValue(f"[{name!r}][{field.decode(errors='replace')!r}]: {error}") from None
     except (KeyError, ValueError):
         raise CorruptValue(f"[{name!r}]: this hash was not written by redis_state") from None
-    return Snapshot(fields, version, ttl, meta.get(b"@owner", b"").decode(errors="replace"))
+    return Snapshot(fields, version, ttl, raw.get(b"@owner", b"").decode(errors="replace"))
 
 
 def _number(name: str, field: str, by: float) -> str:
@@ -301,6 +296,10 @@ def _number(name: str, field: str, by: float) -> str:
 
 def _stale(name: str, token: Word) -> Callable[[bytes], Any]:
     return lambda newest: _refuse(StaleToken(name, int(token), int(newest)))
+
+
+def _inexact(name: str, field: str, old: str, by: float) -> OverflowError:
+    return OverflowError(f"[{name!r}][{field!r}] is {_short(old)}: with {_short(repr(by))} added it may not be exact")
 
 
 def _short(text: str) -> str:

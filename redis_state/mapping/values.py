@@ -48,7 +48,7 @@ class Values(Entries[Any]):
             entry=self.entry(name),
             partition=self.keys.index(name),
             name=name,
-            ttl_ms=milliseconds(self.ttl if ttl is None else ttl),
+            ttl_ms=self.ttl_ms if ttl is None else milliseconds(ttl),
             expected=expected,
             value=encode(value, path=repr(name)),
         )
@@ -63,7 +63,7 @@ class Values(Entries[Any]):
         return call.meaning(popped=lambda blob: self._decoded(name, blob), missing=just(None))
 
     def touch(self, name: str, ttl: float | None = None) -> Op[bool]:
-        ttl_ms = milliseconds(self.ttl if ttl is None else ttl)
+        ttl_ms = self.ttl_ms if ttl is None else milliseconds(ttl)
         call = TOUCH(entry=self.entry(name), partition=self.keys.index(name), name=name, ttl_ms=ttl_ms)
         return call.meaning(touched=just(True), missing=just(False))
 

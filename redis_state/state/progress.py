@@ -20,7 +20,6 @@ from redis_state.engine.run import Engine
 from redis_state.errors import SegmentOutOfRange, UnknownSession
 from redis_state.keys import Keys
 from redis_state.mapping import RecordMapping
-from redis_state.mapping.entries import milliseconds
 from redis_state.mapping.records import Records
 
 T = TypeVar("T")
@@ -71,7 +70,7 @@ def begin(records: Records, track: str, total: int, *, restart: bool = False) ->
     call = BEGIN(
         **_slots(records.keys, track),
         partition=records.keys.index(track),
-        ttl_ms=milliseconds(records.ttl),
+        ttl_ms=records.ttl_ms,
         owner=records._owner(),
         total=total,
         restart=int(restart),
