@@ -7,11 +7,13 @@ writes go through: ``m[k]["status"] = "done"`` sets that field, ``m[k]["n"] += 1
 ::
 
     entries  records  values    what can be done, as operations; they send nothing
-    frozen                      what comes out of a record: numbers that remember, lists that refuse
-    record  dicts               the dicts themselves
+    stored                      how a record is stored
+    frozen                      what comes out of one: numbers that remember, lists that refuse
+    record  shared  dicts       the dicts themselves
 """
 
-from redis_state.mapping.dicts import RecordMapping, SharedMapping, ValueMapping
+from redis_state.mapping.dicts import RecordMapping, ValueMapping
 from redis_state.mapping.record import Record
+from redis_state.mapping.shared import SharedMapping
 
 __all__ = ["Record", "RecordMapping", "SharedMapping", "ValueMapping"]

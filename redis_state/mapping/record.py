@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from redis_state.mapping.frozen import Origin, TrackedFloat, TrackedInt, freeze, thaw, track
-from redis_state.mapping.records import Snapshot
+from redis_state.mapping.stored import Snapshot
 
 if TYPE_CHECKING:
     from redis_state.mapping.dicts import RecordMapping

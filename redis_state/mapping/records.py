@@ -7,17 +7,17 @@ added to where it lies. ``fence`` is a fencing token, or the holder of a lock th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite
 from random import random
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-from redis_state.codec import decode, encode
+from redis_state.codec import decode
 from redis_state.engine.op import Op, Plan, Word, command, do, just, pause, raises
 from redis_state.engine.registry import script
-from redis_state.errors import CorruptValue, NotApplied, StaleToken, UnsupportedType
+from redis_state.errors import NotApplied, StaleToken
 from redis_state.keys import Keys
 from redis_state.mapping.entries import Entries, milliseconds
 from redis_state.mapping.frozen import thaw
+from redis_state.mapping.stored import Snapshot, snapshot, stored_fields, stored_name, stored_number
 
 PUT = script("record/put")
 PATCH = script("record/patch")
@@ -29,7 +29,6 @@ POP = script("record/pop")
 TOUCH = script("record/touch")
 GET_MANY = script("record/get_many")
 
-MOST_FIELDS = 3500
 MUTATE_TRIES = 200
 
 
@@ -43,15 +42,6 @@ class Holder(Protocol):
 
 
 Fence = int | Holder | None
-
-
-class Snapshot(NamedTuple):
-    """An entry as it was when it was read."""
-
-    fields: dict[str, Any]
-    version: int
-    ttl: float  # seconds that each write gives it
-    owner: str
 
 
 class Records(Entries[Snapshot]):
@@ -74,11 +64,11 @@ class Records(Entries[Snapshot]):
         return self.keys.record(name)
 
     def get(self, name: str) -> Op[Snapshot | None]:
-        return command("HGETALL", self.entry(name), read=lambda flat: _snapshot(name, flat))
+        return command("HGETALL", self.entry(name), read=lambda flat: snapshot(name, flat))
 
     def get_some(self, names: Sequence[str]) -> Op[list[Snapshot | None]]:
         call = GET_MANY(entries=[self.entry(name) for name in names])
-        return call.meaning(found=lambda *flats: [_snapshot(*pair) for pair in zip(names, flats, strict=True)])
+        return call.meaning(found=lambda *flats: [snapshot(*pair) for pair in zip(names, flats, strict=True)])
 
     def put(
         self,
@@ -125,9 +115,9 @@ class Records(Entries[Snapshot]):
             owner=self._owner() if owner is None else owner,
             token=token,
             expected=expected,
-            fields=_fields(name, value),
+            fields=stored_fields(name, value),
         )
-        return call.meaning(**meanings, stale=_stale(name, token))
+        return call.meaning(**meanings, stale=stale_token(name, token))
 
     def patch(self, name: str, fields: Mapping[str, Any], *, ttl: float | None = None, fence: Fence = None) -> Op[bool]:
         """Merge fields into an entry that exists. False, and nothing created, when there is none."""
@@ -137,9 +127,9 @@ class Records(Entries[Snapshot]):
             guard=guard,
             ttl_ms=0 if ttl is None else milliseconds(ttl),
             token=token,
-            fields=_fields(name, fields),
+            fields=stored_fields(name, fields),
         )
-        return call.meaning(patched=just(True), missing=just(False), stale=_stale(name, token))
+        return call.meaning(patched=just(True), missing=just(False), stale=stale_token(name, token))
 
     def increment(
         self, name: str, field: str, by: float = 1, *, fence: Fence = None, create: bool = True
@@ -152,8 +142,8 @@ class Records(Entries[Snapshot]):
             ttl_ms=self.ttl_ms,
             owner=self._owner(),
             token=token,
-            field=_stored(field),
-            by=_number(name, field, by),
+            field=stored_name(field),
+            by=stored_number(name, field, by),
             create=int(create),
         )
         return call.meaning(
@@ -164,12 +154,12 @@ class Records(Entries[Snapshot]):
                 TypeError(f"[{name!r}][{field!r}] is no number, so nothing can be added to it")
             ),
             too_large=lambda old: _refuse(_inexact(name, field, old.decode(), by)),
-            stale=_stale(name, token),
+            stale=stale_token(name, token),
         )
 
     def fill(self, name: str, field: str, value: Any) -> Op[tuple[bool, Any]]:
         """Set a field if the entry has none such. Returns whether it did, and the field's value now."""
-        (stored, encoded) = _fields(name, {field: value})
+        (stored, encoded) = stored_fields(name, {field: value})
         call = FILL(**self._slots(name), field=stored, value=encoded)
         return call.meaning(
             filled=just((True, value)), was=lambda raw: (False, decode(raw)), missing=raises(KeyError, name)
@@ -177,17 +167,17 @@ class Records(Entries[Snapshot]):
 
     def unset(self, name: str, field: str) -> Op[Any]:
         """Take a field out. Returns what it held; ``KeyError`` when it, or the entry, is not there."""
-        call = UNSET(**self._slots(name), field=_stored(field))
+        call = UNSET(**self._slots(name), field=stored_name(field))
         return call.meaning(was=decode, unset=raises(KeyError, field), missing=raises(KeyError, name))
 
     def remove(self, name: str, *, fence: Fence = None) -> Op[bool]:
         token, guard = self._fenced(name, fence)
         call = REMOVE(**self._slots(name), guard=guard, token=token)
-        return call.meaning(removed=just(True), missing=just(False), stale=_stale(name, token))
+        return call.meaning(removed=just(True), missing=just(False), stale=stale_token(name, token))
 
     def pop(self, name: str) -> Op[Snapshot | None]:
         call = POP(**self._slots(name))
-        return call.meaning(popped=lambda flat: _snapshot(name, flat), missing=just(None))
+        return call.meaning(popped=lambda flat: snapshot(name, flat), missing=just(None))
 
     def touch(self, name: str, ttl: float | None = None) -> Op[bool]:
         call = TOUCH(**self._slots(name), ttl_ms=0 if ttl is None else milliseconds(ttl))
@@ -242,59 +232,8 @@ class Records(Entries[Snapshot]):
         return token, self.keys.fence(lock if same_slot else name)
 
 
-def _stored(field: str) -> str:
-    if not isinstance(field, str):
-        raise TypeError(f"a field's name is a string, not {type(field).__name__}: {field!r}")
-    return "@" + field if field.startswith("@") else field
-
-
-def _fields(name: str, value: Mapping[str, Any]) -> list[Word]:
-    """Return field, value, field, value, ... as they are stored."""
-    if not isinstance(value, Mapping):
-        raise TypeError(f"{name!r}: a record is a mapping of fields, not {type(value).__name__}")
-    if len(value) > MOST_FIELDS:
-        raise ValueError(
-            f"{name!r}: {len(value)} fields, and a record has {MOST_FIELDS} at most; nest them in one field"
-        )
-    flat: list[Word] = []
-    try:
-        for field, item in value.items():
-            flat += (_stored(field), encode(item, path=field))
-    except UnsupportedType as error:
-        raise UnsupportedType(f"{name!r}: {error}") from None
-    return flat
-
-
-def _snapshot(name: str, flat: Sequence[bytes]) -> Snapshot | None:
-    if not flat:
-        return None
-    pairs = iter(flat)
-    raw = dict(zip(pairs, pairs, strict=True))
-    fields: dict[str, Any] = {}
-    try:
-        version, ttl = int(raw.pop(b"@version")), int(raw.pop(b"@ttl")) / 1000
-        for field, item in raw.items():
-            if field[:1] != b"@":
-                fields[field.decode()] = decode(item)
-            elif field[1:2] == b"@":
-                fields[field[1:].decode()] = decode(item)
-    except CorruptValue as error:
-        raise CorruptValue(f"[{name!r}][{field.decode(errors='replace')!r}]: {error}") from None
-    except (KeyError, ValueError):
-        raise CorruptValue(f"[{name!r}]: this hash was not written by redis_state") from None
-    return Snapshot(fields, version, ttl, raw.get(b"@owner", b"").decode(errors="replace"))
-
-
-def _number(name: str, field: str, by: float) -> str:
-    plain = by.__plain__() if hasattr(by, "__plain__") else by
-    if type(plain) is int:
-        return str(plain)
-    if type(plain) is float and isfinite(plain):
-        return repr(plain)
-    raise TypeError(f"[{name!r}][{field!r}]: only a finite int or float can be added, not {by!r}")
-
-
-def _stale(name: str, token: Word) -> Callable[[bytes], Any]:
+def stale_token(name: str, token: Word) -> Callable[[bytes], Any]:
+    """Return the meaning of `stale`: raises ``StaleToken``."""
     return lambda newest: _refuse(StaleToken(name, int(token), int(newest)))
 
 
