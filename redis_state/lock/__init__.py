@@ -4,7 +4,7 @@
 
     steps      what can be done with a lock, as operations and as one plan that waits; sends nothing
     term       how long something is held, by the holder's own clock
-    keeper     what renews all leases of a process: one thread, or one timer for each event loop
+    keeper     what renews leases: one thread for each engine, or one timer for each event loop
     held       ``Lock`` and ``Held``, blocking
     awaited    the same for asyncio
 

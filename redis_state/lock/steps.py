@@ -7,16 +7,18 @@ that, and what the server says afterwards is counted from there.
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import count
 from math import isfinite
 from time import monotonic
 from typing import Any, NamedTuple
 
-from redis_state.engine.op import Op, Plan, command, do, do_all, just
+from redis_state.engine.op import Op, Plan, command, do, do_all, just, reader
 from redis_state.engine.registry import script
-from redis_state.errors import LockTimeout
+from redis_state.errors import LockLost, LockTimeout
 from redis_state.keys import Keys
 
 ACQUIRE = script("lock/acquire")
@@ -24,12 +26,14 @@ RENEW = script("lock/renew")
 RELEASE = script("lock/release")
 LEAVE = script("lock/leave")
 INSPECT = script("lock/inspect")
-PAGE = script("index/page")
+NAMES = script("lock/names")
+
+PAGE_OF_NAMES = 500
 
 LEASE = 30.0  # seconds
 LONGEST_LEASE = 86400.0
 ROUND = 0.95  # seconds that a waiter blocks before it asks again, so a wake-up that was lost costs no more
-QUEUE = 4.0  # seconds that a waiter counts as one after it asked
+QUEUE_MS = 4000  # that a waiter counts as one after it asked
 TRIAL = 0.8  # seconds: the lease that a wake-up brings. Its holder renews it; one that was just killed does not
 GONE = 300.0  # seconds for which a cancelled acquisition is remembered, the longest deadline of a call
 GRAIN = 0.002  # seconds: the server tells whole milliseconds
@@ -72,27 +76,66 @@ class LockInfo:
     note: str
 
 
-@dataclass(frozen=True, slots=True)
+class LockKeys(NamedTuple):
+    """Where a lock is kept."""
+
+    lock: str
+    guard: str
+    queue: str
+    wake: str
+    leases: str
+
+    @classmethod
+    def of(cls, keys: Keys, name: str) -> LockKeys:
+        return cls(keys.lock(name), keys.fence(name), keys.queue(name), keys.wake(name), keys.leases(name))
+
+
 class Request:
     """One acquisition: which lock, for whom, for how long."""
 
-    keys: Keys
-    name: str
-    lease: float
-    container: str
-    note: str = ""
-    max_hold: float | None = None
-    owner: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    __slots__ = ("at", "container", "first_lease", "keys", "lease", "max_hold", "name", "note", "owner")
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.note, str):
-            raise TypeError(f"lock {self.name!r}: note is a text, not {type(self.note).__name__}")
-        self.keys.head(self.name)
+    def __init__(
+        self,
+        keys: Keys,
+        name: str,
+        lease: float,
+        container: str,
+        note: str = "",
+        max_hold: float | None = None,
+        owner: str = "",
+        at: LockKeys | None = None,
+    ) -> None:
+        if not isinstance(note, str):
+            raise TypeError(f"lock {name!r}: note is a text, not {type(note).__name__}")
+        self.keys = keys
+        self.name = name
+        self.lease = lease
+        self.container = container
+        self.note = note
+        self.max_hold = max_hold
+        self.owner = owner or new_owner()
+        self.at = at or LockKeys.of(keys, name)
+        self.first_lease = lease if max_hold is None else min(lease, max_hold)  # before it is renewed
 
-    @property
-    def first_lease(self) -> float:
-        """How long the lease is before it is renewed."""
-        return self.lease if self.max_hold is None else min(self.lease, self.max_hold)
+
+class _Owners:
+    """Names that nobody else gives: random for each process, and numbered."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        self._process = secrets.token_urlsafe(12)
+        self._numbers = count(1)
+
+    def new(self) -> str:
+        return f"{self._process}.{next(self._numbers)}"
+
+
+_owners = _Owners()
+new_owner = _owners.new
+os.register_at_fork(after_in_child=_owners.begin)
 
 
 def checked_seconds(name: str, what: str, seconds: float | None, longest: float = LONGEST_LEASE) -> float | None:
@@ -109,48 +152,51 @@ def checked_seconds(name: str, what: str, seconds: float | None, longest: float 
 # --- operations ---------------------------------------------------------------------------------------
 
 
-def attempt(want: Request, lease: float, *, queue: bool) -> Op[Granted | Waiting]:
-    """Hold the lock if it is free; else stand in its queue, or leave that."""
-    keys, name = want.keys, want.name
+def attempt(want: Request, lease: float, *, queue: bool) -> Op[Granted | Waiting | None]:
+    """Hold the lock if it is free; else stand in its queue, or leave that. None: this acquisition was given up."""
+    at = want.at
     call = ACQUIRE(
-        lock=keys.lock(name),
-        guard=keys.fence(name),
-        queue=keys.queue(name),
-        wake=keys.wake(name),
-        leases=keys.leases(name),
-        name=name,
+        lock=at.lock,
+        guard=at.guard,
+        queue=at.queue,
+        wake=at.wake,
+        leases=at.leases,
+        name=want.name,
         owner=want.owner,
         lease_ms=_ms(lease),
-        queue_ms=_ms(QUEUE) if queue else 0,
+        queue_ms=QUEUE_MS if queue else 0,
         container=want.container,
         note=want.note,
     )
-    return call.meaning(held=_granted, wait=_waiting, left=just(None))
+    return call.read_by(_ACQUIRED)
 
 
 def renew(want: Request, lease: float) -> Op[bool]:
     """Let the lease begin anew; False when it is over."""
-    keys, name = want.keys, want.name
-    call = RENEW(
-        lock=keys.lock(name),
-        guard=keys.fence(name),
-        leases=keys.leases(name),
-        name=name,
-        owner=want.owner,
-        lease_ms=_ms(lease),
-    )
-    return call.meaning(renewed=just(True), lost=just(False))
+    at = want.at
+    call = RENEW(lock=at.lock, guard=at.guard, leases=at.leases, name=want.name, owner=want.owner, lease_ms=_ms(lease))
+    return call.read_by(_RENEWED)
 
 
 def release(want: Request) -> Op[bool]:
     """Free the lock and wake the next one; False when it was not the caller's any more."""
-    call = RELEASE(**_freeing(want))
-    return call.meaning(released=just(True), lost=just(False))
+    at = want.at
+    call = RELEASE(lock=at.lock, queue=at.queue, wake=at.wake, leases=at.leases, name=want.name, owner=want.owner)
+    return call.read_by(_RELEASED)
 
 
 def leave(want: Request) -> Op[None]:
     """Give up an acquisition, whatever became of it, also when it is still on its way."""
-    call = LEAVE(**_freeing(want), gone_ms=_ms(GONE))
+    at = want.at
+    call = LEAVE(
+        lock=at.lock,
+        queue=at.queue,
+        wake=at.wake,
+        leases=at.leases,
+        name=want.name,
+        owner=want.owner,
+        gone_ms=_ms(GONE),
+    )
     return call.meaning(left=just(None))
 
 
@@ -168,26 +214,15 @@ def held_locks(keys: Keys) -> Plan[list[LockInfo]]:
     """See all locks of a namespace that are held now, sorted by name."""
     names: dict[str, None] = {}
     for leases in keys.all_leases():
-        cursor = "0"
+        skip = 0
         while True:
-            cursor, found = yield from do(PAGE(partition=leases, cursor=cursor).meaning(page=_page))
+            found = yield from do(NAMES(leases=leases, skip=skip).meaning(names=_names))
             names.update(dict.fromkeys(found))
-            if cursor == "0":
+            skip += PAGE_OF_NAMES
+            if len(found) < PAGE_OF_NAMES:
                 break
     infos = yield from do_all([inspect(keys, name) for name in sorted(names)])
     return [info for info in infos if info is not None]
-
-
-def _freeing(want: Request) -> dict[str, Any]:
-    keys, name = want.keys, want.name
-    return {
-        "lock": keys.lock(name),
-        "queue": keys.queue(name),
-        "wake": keys.wake(name),
-        "leases": keys.leases(name),
-        "name": name,
-        "owner": want.owner,
-    }
 
 
 def _ms(seconds: float) -> int:
@@ -202,8 +237,13 @@ def _waiting(ms: int, now: int, container: bytes = b"") -> Waiting:
     return Waiting(max(0, ms) / 1000, now / 1000, container.decode(errors="replace"))
 
 
-def _page(cursor: bytes, names: Sequence[bytes]) -> tuple[str, list[str]]:
-    return cursor.decode(), [name.decode("utf-8", "surrogateescape") for name in names]
+_ACQUIRED = reader(ACQUIRE, {"held": _granted, "wait": _waiting, "left": just(None)})
+_RENEWED = reader(RENEW, {"renewed": just(True), "lost": just(False)})
+_RELEASED = reader(RELEASE, {"released": just(True), "lost": just(False)})
+
+
+def _names(names: Sequence[bytes]) -> list[str]:
+    return [name.decode("utf-8", "surrogateescape") for name in names]
 
 
 # --- waiting ------------------------------------------------------------------------------------------
@@ -217,8 +257,8 @@ def acquire(want: Request, patience: float | None, *, kept: bool) -> Plan[Lease]
     give_up = None if patience is None else monotonic() + patience
     while True:
         sent = monotonic()
-        answer = yield from do(attempt(want, want.first_lease, queue=patience != 0))
-        if type(answer) is Granted:
+        answer = _alive(want, (yield attempt(want, want.first_lease, queue=patience != 0)))
+        if isinstance(answer, Granted):
             lease = Lease(answer.fence, answer.now, sent + want.first_lease - GRAIN)
             enough = want.first_lease / 4
         else:
@@ -232,12 +272,11 @@ def acquire(want: Request, patience: float | None, *, kept: bool) -> Plan[Lease]
             return lease._replace(ends=sent + want.first_lease - GRAIN)
 
 
-def _wait(
-    want: Request, answer: Waiting, offset: float, give_up: float | None, patience: float | None
-) -> Plan[Lease]:
+def _wait(want: Request, answer: Waiting, offset: float, give_up: float | None, patience: float | None) -> Plan[Lease]:
     """Wait in rounds. ``offset``: our clock less the server's, at the least."""
     trial = min(want.first_lease, TRIAL)
-    wake = want.keys.wake(want.name)
+    wake = want.at.wake
+    found: Granted | Waiting
     while True:
         left = ROUND if give_up is None else give_up - monotonic()
         if left <= 0 or patience == 0:
@@ -249,11 +288,19 @@ def _wait(
             command("BLPOP", wake, f"{seconds:.3f}", read=_woken, blocks=seconds),
             attempt(want, trial, queue=not last),
         ]
-        woken, answer = yield from do_all(both)
+        woken, found = yield both
+        found = _alive(want, found)
         if woken is False:  # so our acquire ran no earlier than this
-            offset = sent + seconds - GRAIN - answer.now
-        if type(answer) is Granted:
-            return Lease(answer.fence, answer.now, answer.now + trial + offset - GRAIN)
+            offset = sent + seconds - GRAIN - found.now
+        if isinstance(found, Granted):
+            return Lease(found.fence, found.now, found.now + trial + offset - GRAIN)
+        answer = found
+
+
+def _alive(want: Request, answer: Granted | Waiting | None) -> Granted | Waiting:
+    if answer is None:
+        raise LockLost(want.name, "this acquisition was given up")
+    return answer
 
 
 def _woken(reply: Any) -> bool:

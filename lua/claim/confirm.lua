@@ -1,0 +1,24 @@
+-- claim/confirm: work is done, and never runs again while its record lives.
+--
+-- Said twice: once.  Work: O(fields).  When full: runs.
+-- Replies  {'confirmed'}
+--          {'stale', newest}      somebody else has taken it since
+local entry     = KEYS[1]              -- hash: the record
+local partition = KEYS[2]              -- zset: the index
+local lock      = KEYS[3]              -- hash: owner, fence, container, since, note; lives for the lease
+local guard     = KEYS[4]              -- hash: the last token
+local leases    = KEYS[5]              -- zset: name -> end of lease, in ms
+local queue     = KEYS[6]              -- zset: waiter -> time in ms until which it counts
+local wake      = KEYS[7]              -- list: the wake-up on its way
+local name      = ARGV[1]              -- of record and lock
+local owner     = ARGV[2]
+local token     = ARGV[3]              -- the claim's
+local ttl_ms    = tonumber(ARGV[4])    -- the record lives this long from now
+local fields    = { unpack(ARGV, 5) }  -- field, value, field, value, ...
+
+local newest = include('lib/claim').settle(
+  entry, partition, lock, guard, leases, queue, wake, name, owner, token, ttl_ms, 'done', fields)
+if newest then
+  return { 'stale', newest }
+end
+return { 'confirmed' }

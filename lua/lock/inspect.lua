@@ -1,0 +1,14 @@
+-- lock/inspect: who holds a lock, and how many wait for it.
+--
+-- Said twice: reads.  Work: O(log waiters).  When full: runs.
+-- Replies  {'held', ms, waiters, owner, fence, container, since, note}    ms: what is left of the lease
+--          {'free', waiters}
+local lock  = KEYS[1]              -- hash: owner, fence, container, since, note; lives for the lease
+local queue = KEYS[2]              -- zset: waiter -> time in ms until which it counts
+
+local waiters = redis.call('ZCOUNT', queue, include('lib/clock').ms(), '+inf')
+local ms = redis.call('PTTL', lock)
+if ms == -2 then
+  return { 'free', waiters }
+end
+return { 'held', ms, waiters, unpack(redis.call('HMGET', lock, 'owner', 'fence', 'container', 'since', 'note')) }

@@ -1,0 +1,19 @@
+-- lock/release: free a lock, and hand it to the one that has waited longest.
+--
+-- Said twice: once.  Work: O(log waiters).  When full: runs.
+-- Replies  {'released'}
+--          {'lost'}               the lease was over; perhaps somebody else holds the lock
+local lock   = KEYS[1]              -- hash: owner, fence, container, since, note; lives for the lease
+local queue  = KEYS[2]              -- zset: waiter -> time in ms until which it counts
+local wake   = KEYS[3]              -- list: the wake-up on its way
+local leases = KEYS[4]              -- zset: name -> end of lease, in ms
+local name   = ARGV[1]              -- of the lock
+local owner  = ARGV[2]
+
+if redis.call('HGET', lock, 'owner') ~= owner then
+  return { 'lost' }
+end
+
+local locks = include('lib/lock')
+locks.free(lock, leases, queue, wake, name)
+return { 'released' }
