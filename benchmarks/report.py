@@ -12,7 +12,10 @@ from pathlib import Path
 
 from benchmarks.harness import Goal, Result
 
-PACKAGES = ("redis-state", "redis", "hiredis", "msgpack", "zstandard", "redis-dict", "pottery", "walrus")
+PACKAGES = (
+    *("redis-state", "redis", "hiredis", "msgpack", "zstandard"),
+    *("redis-dict", "pottery", "python-redis-lock", "walrus"),
+)
 
 
 def table(result: Result) -> Iterator[str]:

@@ -4,17 +4,28 @@ State and caches that used to be dicts stay dicts; behind them every operation t
 under concurrency is one Lua script, run atomically by Redis. Importing connects to nothing.
 """
 
+from redis_state.claim import Claim
 from redis_state.engine.arun import AsyncEngine
 from redis_state.engine.default import configure, default_engine, redis_client
 from redis_state.engine.op import Op, Pause, Plan
 from redis_state.engine.run import Engine
 from redis_state.errors import (
+    AlreadyClaimed,
+    AlreadyDone,
+    AttemptsExhausted,
+    ChunkConflict,
+    ChunkOutOfRange,
+    ChunkSizeMismatch,
     ConfigError,
     ContractError,
     CorruptValue,
+    LockLost,
+    LockTimeout,
     NotApplied,
     NotReplicated,
+    OffsetConflict,
     OutcomeUnknown,
+    QuotaExceeded,
     RedisStateError,
     ScriptFailed,
     SegmentOutOfRange,
@@ -25,24 +36,42 @@ from redis_state.errors import (
     UnknownSession,
     UnsafeServer,
     UnsupportedType,
+    UploadClosed,
+    UploadIncomplete,
 )
+from redis_state.lock import Held, Lock, LockInfo, Locks
 from redis_state.mapping import Record, RecordMapping, ValueMapping
 from redis_state.state_manager import RedisStateManager
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AlreadyClaimed",
+    "AlreadyDone",
     "AsyncEngine",
+    "AttemptsExhausted",
+    "ChunkConflict",
+    "ChunkOutOfRange",
+    "ChunkSizeMismatch",
+    "Claim",
     "ConfigError",
     "ContractError",
     "CorruptValue",
     "Engine",
+    "Held",
+    "Lock",
+    "LockInfo",
+    "LockLost",
+    "LockTimeout",
+    "Locks",
     "NotApplied",
     "NotReplicated",
+    "OffsetConflict",
     "Op",
     "OutcomeUnknown",
     "Pause",
     "Plan",
+    "QuotaExceeded",
     "Record",
     "RecordMapping",
     "RedisStateError",
@@ -56,6 +85,8 @@ __all__ = [
     "UnknownSession",
     "UnsafeServer",
     "UnsupportedType",
+    "UploadClosed",
+    "UploadIncomplete",
     "ValueMapping",
     "configure",
     "default_engine",

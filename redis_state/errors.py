@@ -23,7 +23,16 @@
     ├── AlreadyDone                            it is done: holds the result
     ├── AttemptsExhausted                      it failed too often
     ├── UnknownSession         (KeyError)      no such entry, or its time to live ran out
-    └── SegmentOutOfRange      (ValueError)    a segment number outside 0..total-1
+    ├── EntryTooLarge          (ValueError)    a text that takes more than the cache's whole budget
+    ├── ComputeFailed                          what a caller waited for failed elsewhere, or a moment ago
+    ├── SegmentOutOfRange      (ValueError)    a segment number outside 0..total-1
+    ├── ChunkOutOfRange        (ValueError)    a chunk number, or a byte range, that the upload does not have
+    ├── ChunkSizeMismatch      (ValueError)    a chunk of another size than it must have
+    ├── ChunkConflict          (ValueError)    it contradicts what was accepted before
+    ├── OffsetConflict         (ValueError)    the next range begins elsewhere: at ``current``
+    ├── UploadClosed           (ValueError)    stored or aborted: nothing more is accepted
+    ├── UploadIncomplete       (ValueError)    something is missing, so there is nothing to assemble yet
+    └── QuotaExceeded                          its owner has too many open transfers, or bytes in them
 
 The three ends of a call are its result, ``NotApplied`` and ``OutcomeUnknown``. There is no fourth.
 """
@@ -209,3 +218,131 @@ class SegmentOutOfRange(RedisStateError, ValueError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return SegmentOutOfRange, (self.key, self.segment, self.total)
+
+
+class EntryTooLarge(RedisStateError, ValueError):
+    """A text takes more of the server's memory than the cache's whole budget; nothing was evicted for it.
+
+    ``size`` is what it would take, ``budget`` what there is (of its partition), in bytes.
+    """
+
+    def __init__(self, key: str, size: int, budget: int) -> None:
+        super().__init__(f"{key!r} takes {size} bytes, and the budget is {budget}")
+        self.key = key
+        self.size = size
+        self.budget = budget
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return EntryTooLarge, (self.key, self.size, self.budget)
+
+
+class ComputeFailed(RedisStateError):
+    """The function whose value was waited for failed, in another caller; ``error`` says how.
+
+    The caller whose function failed has its own exception. This one is for those who waited for it,
+    and for those who come while the failure is remembered (``negative_ttl``).
+    """
+
+    def __init__(self, key: str, error: str) -> None:
+        super().__init__(f"computing {key!r} failed elsewhere: {error}")
+        self.key = key
+        self.error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ComputeFailed, (self.key, self.error)
+
+
+class ChunkOutOfRange(RedisStateError, ValueError):
+    """A chunk number outside 0..count-1, or a range of bytes behind the declared end."""
+
+    def __init__(self, key: str, what: int | range, count: int) -> None:
+        if isinstance(what, range):
+            super().__init__(f"{key!r} has {count} bytes, so {what.start}..{what.stop - 1} are none of them")
+        else:
+            super().__init__(f"{key!r} has chunks 0..{count - 1}, not {what}" if count else f"{key!r} has no chunks")
+        self.key = key
+        self.what = what
+        self.count = count
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.key, self.what, self.count)
+
+
+class ChunkSizeMismatch(RedisStateError, ValueError):
+    """A chunk of another size than it must have."""
+
+    def __init__(self, key: str, number: int, size: int, expected: int) -> None:
+        super().__init__(f"chunk {number} of {key!r} has {expected} bytes, not {size}")
+        self.key = key
+        self.number = number
+        self.size = size
+        self.expected = expected
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.key, self.number, self.size, self.expected)
+
+
+class ChunkConflict(RedisStateError, ValueError):
+    """It contradicts what was accepted before. ``number`` is the chunk, None when it is about more than one."""
+
+    def __init__(self, key: str, number: int | None, why: str) -> None:
+        super().__init__(f"{key!r}: {why}")
+        self.key = key
+        self.number = number
+        self.why = why
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.key, self.number, self.why)
+
+
+class OffsetConflict(RedisStateError, ValueError):
+    """The next range begins at ``current``, and this one does not."""
+
+    def __init__(self, key: str, offset: int, current: int) -> None:
+        super().__init__(f"{key!r} goes on at byte {current}, not at {offset}")
+        self.key = key
+        self.offset = offset
+        self.current = current
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.key, self.offset, self.current)
+
+
+class UploadClosed(RedisStateError, ValueError):
+    """Nothing more is accepted. ``state`` is "stored" or "aborted"."""
+
+    def __init__(self, key: str, state: str) -> None:
+        super().__init__(f"{key!r} is {state}: nothing more is accepted")
+        self.key = key
+        self.state = state
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.key, self.state)
+
+
+class UploadIncomplete(RedisStateError, ValueError):
+    """Something is missing. ``total`` is None while the size is not declared."""
+
+    def __init__(self, key: str, received: int, total: int | None) -> None:
+        of = "an undeclared size" if total is None else f"{total} bytes"
+        super().__init__(f"{key!r} is not complete: {received} of {of} received")
+        self.key = key
+        self.received = received
+        self.total = total
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.key, self.received, self.total)
+
+
+class QuotaExceeded(RedisStateError):
+    """The owner has ``used`` of ``limit`` already. ``what`` is "open uploads", "bytes" or "active downloads"."""
+
+    def __init__(self, owner: str, what: str, used: int, limit: int) -> None:
+        super().__init__(f"owner {owner!r}: {used} of {limit} {what} are in use, which leaves too little")
+        self.owner = owner
+        self.what = what
+        self.used = used
+        self.limit = limit
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.owner, self.what, self.used, self.limit)

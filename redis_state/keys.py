@@ -15,11 +15,26 @@
     q:<name>   zset     who waits for it: waiter -> time in ms until which it       4 s after the last one asked
                         counts; negative: it left, and until when that is kept      (who left: 5 minutes)
     w:<name>   list     the wake-up on its way to a waiter                         10 s
-    h          zset     the locks held: name -> end of lease in ms; who died        2 to 3 days
+    h          zset     the locks held: name -> end of lease in ms; who died        2 days
                         holding stays for a day
-    b:<name>   string   bitmap of finished segments                                as the record
+    b:<name>   string   bitmap of finished segments, of accepted chunks             as the record
+    k:<name>   hash     checksums of accepted chunks: number -> checksum            as the record
+    s          zset     transfers not ended: name -> when to look, in ms, whether   2 to 4 days, or longer than
+                        it is still alive                                           the longest record
+    o          hash     name -> bytes it reserves (-: none) and its owner           as s
+    a          hash     accounts: n:<owner> -> open transfers, b:<owner> -> bytes   as s
+    x          zset     uploads that died: name -> when, in ms; kept for 2 days     4 days after the last death
+    z          hash     name -> what an upload was opened with                      as s
     n:<name>   stream   news: its last entry tells watchers that something changed as the record
     p          zset     completions not confirmed yet: name -> end of lease in ms  as the longest record
+    d          hash     text cache: name -> 8 random bytes and the text            as the last entry put there,
+    m          hash     text cache: name -> packed facts; field 0xFF: the totals     and 2 to 3 days more
+    u          zset     text cache: name -> last use, in us                          (d m u e end together)
+    e          zset     text cache: name -> expiry, in ms
+    y:<name>   string   how computing the value of that name failed                as long as it is kept
+    s:<name>   zset     voice access: segment -> last access, in us                2 h after the last access,
+    g:<name>   hll      voice access: how many segments there were                    as r:<name> of the voice
+    j:<track>  zset     voice access: voices of a track -> last access, in us
     c:<caller> string   a caller's last call: number and reply                     15 minutes
 
 The braces put all keys of a partition into one hash slot, so that one script may change a record,
@@ -58,9 +73,16 @@ class Keys:
         if type(name) is not str and not isinstance(name, str):
             raise TypeError(f"a key is a string, not {type(name).__name__}: {name!r}")
         heads = self._heads
-        if len(heads) == 1:
+        if len(heads) == 1 and name.isascii():
             return heads[0]
-        return heads[crc_hqx(name.encode("utf-8", "surrogateescape"), 0) % len(heads)]
+        try:
+            return heads[crc_hqx(name.encode(), 0) % len(heads)]
+        except UnicodeEncodeError as error:
+            raise ValueError(f"the key {name!r} is not text that UTF-8 can hold: {error.reason}") from None
+
+    def partition(self, name: str) -> int:
+        """Return the number of the name's partition."""
+        return self._heads.index(self.head(name))
 
     def record(self, name: str) -> str:
         return f"{self.head(name)}r:{name}"
@@ -97,6 +119,15 @@ class Keys:
     def bitmap(self, name: str) -> str:
         return f"{self.head(name)}b:{name}"
 
+    def checksums(self, name: str) -> str:
+        return f"{self.head(name)}k:{name}"
+
+    def books(self, name: str) -> dict[str, str]:
+        """Return where the transfers of the name's partition are accounted for."""
+        head = self.head(name)
+        kinds = {"open": "s", "facts": "o", "accounts": "a", "dead": "x", "memos": "z"}
+        return {book: f"{head}{kind}" for book, kind in kinds.items()}
+
     def news(self, name: str) -> str:
         return f"{self.head(name)}n:{name}"
 
@@ -106,6 +137,14 @@ class Keys:
     def all_completions(self) -> list[str]:
         """Return the completions of each partition."""
         return [f"{head}p" for head in self._heads]
+
+
+    def shards(self) -> list[tuple[str, str, str, str]]:
+        """Return the four keys of the text cache in each partition: texts, facts, uses, ends."""
+        return [(f"{head}d", f"{head}m", f"{head}u", f"{head}e") for head in self._heads]
+
+    def failure(self, name: str) -> str:
+        return f"{self.head(name)}y:{name}"
 
 
 def call_record(key: str, caller: str) -> str:

@@ -57,7 +57,7 @@ def test_a_file_holds_one_thing(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_header_says_what_the_caller_must_know(name: str) -> None:
-    line = r"^-- Said twice: (once|reads|same)\.  Work: .+\.  When full: (runs|refuses)\.$"
+    line = r"^-- Said twice: (once|reads|same|[a-z_]+/[a-z_]+)\.  Work: .+\.  When full: (runs|refuses)\.$"
     assert re.search(line, source(name), re.MULTILINE)
 
 
@@ -110,6 +110,8 @@ def test_a_script_that_only_reads_calls_nothing_that_writes(name: str) -> None:
             "PTTL",
             "ZCARD",
             "HLEN",
+            "HSTRLEN",
+            "ZRANGE",
             "GETRANGE",
             "BITCOUNT",
             "BITPOS",
@@ -117,6 +119,13 @@ def test_a_script_that_only_reads_calls_nothing_that_writes(name: str) -> None:
             "LLEN",
             "MGET",
         }
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if script(name).kind == "twin"])
+def test_a_twin_takes_and_answers_the_same_and_only_reads(name: str) -> None:
+    one, twin = script(name), script(script(name).twin)
+    assert (twin.kind, twin.slots, twin.said) == ("reads", one.slots, one.said)
+    assert twin.runs_when_full
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -140,7 +140,7 @@ class AsyncEngine(EngineBase):
             server = await asyncio.to_thread(self._server) if starts else self._server()
         except RedisStateError as error:
             return error
-        return await channel.connect(server, ask.within)
+        return await channel.connect(server, ask.within) or self._judge(channel.session)
 
 
 class AsyncBatch(BatchBase):

@@ -16,7 +16,9 @@ from hiredis import pack_command
 
 from redis_state.config import Server
 from redis_state.engine.faults import Fault, as_ours, classify
+from redis_state.engine.guard import Memory
 from redis_state.engine.op import Op, Word
+from redis_state.engine.registry import script as script_named
 from redis_state.errors import OutcomeUnknown, RedisStateError, ServerUnavailable
 from redis_state.keys import call_record
 
@@ -41,10 +43,22 @@ class Caller:
 class Session:
     """What a channel knows besides its socket: the server's clock, its callers, and what happened so far."""
 
-    __slots__ = ("callers", "calls", "clock", "connected", "fresh", "healed", "lost", "scripts_loaded", "server")
+    __slots__ = (
+        "callers",
+        "calls",
+        "clock",
+        "connected",
+        "fresh",
+        "healed",
+        "lost",
+        "memory",
+        "scripts_loaded",
+        "server",
+    )
 
     def __init__(self) -> None:
         self.server = Server("tcp")  # the one that was connected to last
+        self.memory = Memory()  # what it said about itself
         self.connected = False
         self.fresh = False  # nothing was sent yet on this connection
         self.clock = 0.0  # server seconds since 1970, less our monotonic seconds
@@ -150,11 +164,23 @@ class Sending:
                 session.connected = False
                 return Verdict.SETTLED
             self.doubt = True
+            self._turn()
+        if fault is Fault.FULL and self._turn():
+            return Verdict.AT_ONCE
         if fault in (Fault.LOST, Fault.NOT_NOW) or self.doubt:
             session.connected = False  # what listens there may be another server by now
             return Verdict.AGAIN
         self.outcome = as_ours(error, fault, self.name, session.server)
         return Verdict.SETTLED
+
+    def _turn(self) -> bool:
+        """Send from now on what reads only, if the script has such a twin: a copy of it would act again."""
+        op = self.op
+        if op.script is None or op.script.kind != "twin":
+            return False
+        self.op = Op(script_named(op.script.twin), op.keys, op.args, op.read)
+        self.needs_script = False
+        return True
 
     def give_up(self, session: Session, trouble: BaseException | None, deadline: float) -> None:
         """Settle what had no answer before the deadline, ``deadline`` seconds after the call was made."""

@@ -131,7 +131,9 @@ class Channel:
                         raise redis.TimeoutError("the batch took longer than one socket time-out")
         except (redis.RedisError, OSError) as error:
             self.close()
-            timed_out = isinstance(error.__context__, BlockingIOError)  # how the kernel's time-outs come out of redis-py
+            timed_out = isinstance(
+                error.__context__, BlockingIOError
+            )  # how the kernel's time-outs come out of redis-py
             replies.append(Broken(redis.TimeoutError("Timeout reading from socket") if timed_out else error))
         return replies
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
 from typing import Any
 
 import redis
@@ -17,6 +18,7 @@ from redis_state.engine.run import Engine
 
 _lock = threading.Lock()
 _engine: Engine | None = None
+_cache_engine: Engine | None = None
 _configured: Settings | None = None
 
 
@@ -26,12 +28,13 @@ def configure(url: str | None = None, **settings: Any) -> None:
     What is not given comes from the environment. The engine in use so far is closed; the ready-made
     objects (``progress_state`` and the like) go on with the new one.
     """
-    global _configured, _engine
+    global _configured, _engine, _cache_engine
     changed = (Settings() if url is not None else Settings.from_env()).with_changes(url=url, **settings)
     with _lock:
-        old, _engine, _configured = _engine, None, changed
-    if old is not None:
-        old.close()
+        old, _engine, _cache_engine, _configured = (_engine, _cache_engine), None, None, changed
+    for engine in old:
+        if engine is not None:
+            engine.close()
 
 
 def default_engine() -> Engine:
@@ -44,8 +47,24 @@ def default_engine() -> Engine:
     return engine
 
 
+def default_cache_engine() -> Engine:
+    """Return the engine of the ready-made caches: the default one, unless REDIS_CACHE_URL names another server."""
+    global _cache_engine
+    main = default_engine()
+    server = main.settings.cache_server
+    if server is None:
+        return main
+    engine = _cache_engine
+    if engine is None:
+        with _lock:
+            engine = _cache_engine = _cache_engine or Engine(replace(main.settings, server=server))
+    return engine
+
+
 class Bound:
     """Something that uses the engine it was given, or else the default one, whichever that is at the time."""
+
+    _default = staticmethod(default_engine)
 
     def __init__(self, engine: Engine | None = None) -> None:
         self._given = engine
@@ -54,7 +73,7 @@ class Bound:
     @property
     def engine(self) -> Engine:
         """The engine in use."""
-        engine = self._given or default_engine()
+        engine = self._given or self._default()
         if engine is not self._bound_to:
             self._bind(engine)
             self._bound_to = engine

@@ -8,7 +8,7 @@ operation runs blocking, on asyncio, alone, in a batch or in a test without a se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypeVar
 
@@ -70,18 +70,27 @@ class Call:
 
         The words must be the ones that the Lua text replies with, else ``ContractError``.
         """
-        words = self.script.words
-        if meanings.keys() != self.script.said:
-            raise ContractError(_mismatch(self.script, set(meanings)))
+        return Op(self.script, self.keys, self.args, reader(self.script, meanings))
 
-        def read(reply: Any) -> Any:
-            try:
-                mean = meanings[words[reply[0]]]
-            except (KeyError, TypeError, IndexError):
-                raise ContractError(f"{self.script.name} answered {reply!r}, which its text does not say") from None
-            return mean(*reply[1:])
-
+    def read_by(self, read: Callable[[Any], T]) -> Op[T]:
+        """Make it an op whose reply is read by a ``reader`` made before, where a microsecond counts."""
         return Op(self.script, self.keys, self.args, read)
+
+
+def reader(script: Script, meanings: Mapping[str, Meaning]) -> Callable[[Any], Any]:
+    """Return the function that reads a script's reply: see ``Call.meaning``."""
+    words = script.words
+    if meanings.keys() != script.said:
+        raise ContractError(_mismatch(script, set(meanings)))
+
+    def read(reply: Any) -> Any:
+        try:
+            mean = meanings[words[reply[0]]]
+        except (KeyError, TypeError, IndexError):
+            raise ContractError(f"{script.name} answered {reply!r}, which its text does not say") from None
+        return mean(*reply[1:])
+
+    return read
 
 
 def _mismatch(script: Script, meant: set[str]) -> str:

@@ -21,9 +21,10 @@ from redis_state.engine import embedded
 from redis_state.engine.call import Session
 from redis_state.engine.channel import Channel
 from redis_state.engine.converse import Connect, Exchange, converse, resolve
+from redis_state.engine.guard import Memory, complain, evicts
 from redis_state.engine.link import Link
 from redis_state.engine.op import Op, Pause, Plan
-from redis_state.errors import OutcomeUnknown, RedisStateError
+from redis_state.errors import OutcomeUnknown, RedisStateError, UnsafeServer
 from redis_state.keys import Keys
 
 T = TypeVar("T")
@@ -50,6 +51,7 @@ class EngineBase:
         self._link = Link(settings.server)
         self._embedded: embedded.Embedded | None = None
         self._starting = threading.Lock()
+        self._judged: Memory | None = None  # the settings of the server that were looked at last
         self._keys: dict[str, Keys] = {}
         self._sessions: list[Session] = []
 
@@ -94,6 +96,18 @@ class EngineBase:
             else:
                 self._embedded.ensure()
         return Server("unix", path=str(self._embedded.socket_path))
+
+    def _judge(self, session: Session) -> BaseException | None:
+        """Look at the settings of a server, once; return the error when it is not to be used."""
+        memory = session.memory
+        if memory != self._judged:
+            try:
+                complain(evicts(memory, str(session.server)), self.settings.unsafe_server)
+            except UnsafeServer as error:
+                session.connected = False
+                return error
+            self._judged = memory
+        return None
 
     def _give_up_embedded(self) -> None:
         embedded_server, self._embedded = self._embedded, None
@@ -203,7 +217,7 @@ class Engine(EngineBase):
             server = self._server()
         except RedisStateError as error:
             return error
-        return channel.connect(server, ask.within)
+        return channel.connect(server, ask.within) or self._judge(channel.session)
 
 
 class Later(Generic[T]):

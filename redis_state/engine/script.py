@@ -7,8 +7,9 @@ The file's own prologue is the contract, so no second list of names can drift aw
     local others  = { unpack(KEYS, 2) }      -- the rest: SCRIPT(others=[...])
 
 The header says what it replies with, what happens when a call is said twice (``once``, ``reads``,
-``same``, or the script that is said then in its place), and whether it runs at the memory limit. ``include('lib/x')`` brings in a module, folded into the line
-where it stands, so that the line numbers in a Redis error are those of the file.
+``same``, or the script that is said then in its place), and whether it runs at the memory limit.
+``include('lib/x')`` brings in a module, folded into the line where it stands, so that the line numbers
+in a Redis error are those of the file.
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ def parse(name: str, source: str, module: Callable[[str], str]) -> Script:
     kind = _CLASS.search(source)
     full = _FULL.search(source)
     if not kind or not full:
-        raise ContractError(f"{name}: its header must say 'Said twice: once|reads|same|<script>' and 'When full: runs|refuses'")
+        raise ContractError(
+            f"{name}: its header must say 'Said twice: once|reads|same|<script>' and 'When full: runs|refuses'"
+        )
     once, runs = kind[1] == "once", full[1] == "runs"
     keys, rest_of_keys = _slots(name, source, "KEYS")
     args, rest_of_args = _slots(name, source, "ARGV")
@@ -123,7 +126,8 @@ def _compose(source: str, module: Callable[[str], str], once: bool, runs_when_fu
     text = _INCLUDE.sub(lambda match: folded(match[1], ()), _code(source))
     if not once:
         return text
-    return f"local once = {folded('lib/once', ())} return once(function(now_us) {text}end, {str(runs_when_full).lower()})\n"
+    full = str(runs_when_full).lower()
+    return f"local once = {folded('lib/once', ())} return once(function(now_us) {text}end, {full})\n"
 
 
 def _code(source: str) -> str:
