@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as run_machine
+
 from redis_state import (
     ChunkConflict,
     ChunkOutOfRange,
@@ -199,7 +200,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
 
 def test_an_upload_is_what_its_model_is(engine: Engine) -> None:
     kept = settings(
-        max_examples=40,
+        max_examples=120,
         stateful_step_count=25,
         deadline=None,
         suppress_health_check=list(HealthCheck),
