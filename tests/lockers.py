@@ -65,7 +65,7 @@ def work(url: str, prefix: str, log_path: str, stop: str, lease: str) -> None:
             held = lock.acquire(timeout=1.0)
             if held is None:
                 continue
-            believing(held.lost, log, held.fence, dice.uniform(0.0, 0.02))
+            believing(held.lost, log, held.fence, dice.uniform(0.0, 0.06))
             try:
                 log(event="write", fence=held.fence, count=records.increment("a", "n", fence=held))
             except StaleToken as error:

@@ -215,9 +215,9 @@ def test_retry_failed(state: RedisConversionState) -> None:
 def test_many_stalled_claims_are_all_told(state: RedisConversionState, engine: Engine) -> None:
     names = {f"k{n:04}" for n in range(1100)}
     for name in names:
-        state.claim(name, lease=0.002, auto_renew=False)
-    state.lock("only-a-lock", lease=0.002, auto_renew=False).acquire()
-    time.sleep(0.05)
+        state.claim(name, lease=0.05, auto_renew=False, max_attempts=1000)
+    state.lock("only-a-lock", lease=0.05, auto_renew=False).acquire()
+    time.sleep(0.1)
     assert set(state.stalled()) == names
 
 
