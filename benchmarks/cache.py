@@ -80,25 +80,24 @@ def hit_large(bench: Bench) -> Group:
 def growth(bench: Bench) -> Group:
     """The same in a cache of many entries and in one of a thousand."""
     many = bench.entries * 100
-    cases: list[Case] = []
-    goals: list[Goal] = []
-    for db, entries in ((8, FEW), (9, many)):
-        cache = _cache(bench, db)
-        full = _cache(bench, db + 2)
-        for one in (cache, full):
-            _fill(one, entries, 100)
-        full.resize(full.stats().bytes)
-        stride, number = 7919, count()
-        fresh, content = count(entries), "x" * 100
-        at = f"{entries:,} entries"
-        cases += [
-            Case(f"hit, {at}", lambda c=cache, n=number, e=entries: c.get(_name(next(n) * stride % e))),  # type: ignore[misc]
-            Case(f"put over, {at}", lambda c=cache, n=number, e=entries: c.put(_name(next(n) * stride % e), content)),  # type: ignore[misc]
-            Case(f"put and evict, {at}", lambda c=full, n=fresh: c.put(_name(next(n)), content)),  # type: ignore[misc]
-        ]
-    for what in ("hit", "put over", "put and evict"):
-        goals.append(Goal(f"{what}, {many:,} entries", f"{what}, {FEW:,} entries", 1.3))
+    cases = [case for db, entries in ((8, FEW), (9, many)) for case in _cases(bench, db, entries)]
+    what = ("hit", "put over", "put and evict")
+    goals = [Goal(f"{one}, {many:,} entries", f"{one}, {FEW:,} entries", 1.3) for one in what]
     return Group("The same in a small and in a large cache, 100 bytes each", cases, goals)
+
+
+def _cases(bench: Bench, db: int, entries: int) -> list[Case]:
+    roomy, full = _cache(bench, db), _cache(bench, db + 2)
+    for cache in (roomy, full):
+        _fill(cache, entries, 100)
+    full.resize(full.stats().bytes)
+    somewhere = (number * 7919 % entries for number in count())
+    fresh, content, at = count(entries), "x" * 100, f"{entries:,} entries"
+    return [
+        Case(f"hit, {at}", lambda: roomy.get(_name(next(somewhere)))),
+        Case(f"put over, {at}", lambda: roomy.put(_name(next(somewhere)), content)),
+        Case(f"put and evict, {at}", lambda: full.put(_name(next(fresh)), content)),
+    ]
 
 
 def _cache(bench: Bench, db: int) -> RedisTextCache:

@@ -114,8 +114,9 @@ class TextCache(RuleBasedStateMachine):
     @precondition(lambda self: sum(entry.over for entry in self.model.entries.values()) < SWEPT - 1)
     @rule(name=NAMES, size=SIZES)
     def put_for_a_moment(self, name: str, size: int) -> None:
+        content = "z" * size
         assert self._both(
-            lambda: self.cache.put(name, "z" * size, ttl=SOON), lambda: self.model.put(name, "z" * size, None, over=True)
+            lambda: self.cache.put(name, content, ttl=SOON), lambda: self.model.put(name, content, None, over=True)
         )
         time.sleep(SOON + 0.002)
 

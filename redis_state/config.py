@@ -134,7 +134,8 @@ class Settings:
         except TypeError:
             known = [name for name in self.__slots__ if name not in ("server", "cache_server")]
             wrong = sorted(set(settings) - set(self.__slots__))
-            raise ConfigError(f"no setting is called {', '.join(wrong)}; there are: url, cache_url, {', '.join(known)}") from None
+            there_are = ", ".join(["url", "cache_url", *known])
+            raise ConfigError(f"no setting is called {', '.join(wrong)}; there are: {there_are}") from None
 
 
 def checked_budget(name: str, budget: int) -> int:

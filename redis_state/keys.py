@@ -138,7 +138,6 @@ class Keys:
         """Return the completions of each partition."""
         return [f"{head}p" for head in self._heads]
 
-
     def shards(self) -> list[tuple[str, str, str, str]]:
         """Return the four keys of the text cache in each partition: texts, facts, uses, ends."""
         return [(f"{head}d", f"{head}m", f"{head}u", f"{head}e") for head in self._heads]

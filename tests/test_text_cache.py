@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+from servers import Server, available
 
 from redis_state import Engine
 from redis_state.cache import CacheEntry, RedisTextCache
@@ -351,3 +352,18 @@ def test_bytes_of_others_are_no_text(cache: RedisTextCache, server: Any) -> None
         client.hset(key, "k", client.hget(key, "k")[:8] + b"\xff\xfe")
     with pytest.raises(CorruptValue, match="UTF-8"):
         cache.get("k")
+
+
+@pytest.mark.parametrize("kind", sorted(available()))
+@pytest.mark.parametrize(("size", "entries"), [(1000, 5000), (3000, 3000), (20_000, 800), (300_000, 60)])
+@pytest.mark.parametrize("name", [10, 40, 150])
+def test_what_is_accounted_is_what_the_server_uses(kind: str, size: int, entries: int, name: int) -> None:
+    with Server(available()[kind]) as server, Engine.from_url(server.url) as engine, server.client() as client:
+        cache = RedisTextCache(engine=engine)
+        cache.put("first", "x")
+        before, accounted = client.info("memory")["used_memory"], cache.stats().bytes
+        cache.put_many({f"{number:0{name}}": "x" * size for number in range(entries)})
+        for _ in range(30):
+            time.sleep(0.01)  # a table that has just doubled is moved over bit by bit
+        used = client.info("memory")["used_memory"] - before
+        assert cache.stats().bytes - accounted == pytest.approx(used, rel=0.1)

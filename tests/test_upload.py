@@ -251,6 +251,12 @@ def test_without_a_size_the_shorter_chunk_is_the_last(state: RedisUploadState) -
     assert state.accept_chunks("u", [(1, 10), (2, 10), (4, 10)])[-1].completed_now
 
 
+def test_declaring_what_is_known_changes_nothing(state: RedisUploadState) -> None:
+    state.create_session(NUMBERED)
+    state.accept_chunk("u", 2, 5)
+    assert state.declare_size("u", 25) == ChunkReceipt("accepted", 5, 1, 3, complete=False, completed_now=False)
+
+
 def test_declaring_the_size_may_complete(state: RedisUploadState) -> None:
     state.create_session(OF_UNKNOWN_SIZE)
     assert not state.accept_chunks("u", [(0, 10), (1, 10)])[-1].complete
@@ -291,6 +297,17 @@ def test_ranges_follow_each_other(either: RedisUploadState) -> None:
     assert (offset, offset.complete, offset.completed_now) == (25, True, True)
     offset = either.advance("u", 10, 15)
     assert (offset, offset.complete, offset.completed_now) == (25, True, False)
+
+
+def test_numbers_that_come_from_here_are_numbers(state: RedisUploadState) -> None:
+    state.create_session(IN_ORDER)
+    offset = state.advance("u", 0, 10)
+    assert state.advance("u", offset, 5) == 15
+    session = state.get_session("u")
+    assert session is not None
+    assert state.advance("u", session["bytes_received"], session["total_size"] - session["bytes_received"]) == 25
+    copy = state.create_session({"total_size": session["total_size"], "chunk_size": session["total_size"]})
+    assert state.accept_chunk(copy, session["chunks_received"], session["total_size"]).completed_now
 
 
 def test_an_upload_takes_ranges_or_chunks(state: RedisUploadState) -> None:

@@ -4,28 +4,28 @@
 local facts = include('lib/facts')
 local lru = {}
 
-local FIELDS = { 'tick', 'hits', 'misses', 'bytes', 'entries', 'budget', 'evictions', 'expirations', 'refused' }
 local PACKED = '>ddddddddd'
 local DAY_MS = 86400000
 
+lru.facts = facts
+
 -- Return the totals, from their packed form. `fresh`: nothing was ever put, or it is long ago.
 function lru.totals(packed, budget)
-  local values = packed and { struct.unpack(PACKED, packed) } or {}
-  local totals = { fresh = not packed }
-  for place, field in ipairs(FIELDS) do
-    totals[field] = values[place] or field == 'budget' and budget or 0
+  local t = { tick = 0, hits = 0, misses = 0, bytes = 0, entries = 0, evictions = 0, expirations = 0, refused = 0 }
+  if not packed then
+    t.budget, t.fresh = budget, true
+    return t
   end
-  return totals
+  t.tick, t.hits, t.misses, t.bytes, t.entries, t.budget, t.evictions, t.expirations, t.refused =
+    struct.unpack(PACKED, packed)
+  return t
 end
 
 -- Write the totals, and an entry beside them. All keys of the shard end at one instant, days after the last entry.
-function lru.save(shard, totals, now, ...)
-  local values = {}
-  for place, field in ipairs(FIELDS) do
-    values[place] = totals[field]
-  end
-  redis.call('HSET', shard.facts, facts.TOTALS, struct.pack(PACKED, unpack(values)), ...)
-  if totals.fresh or ... and (totals.entries <= 1 or redis.call('PTTL', shard.uses) < 2 * DAY_MS) then
+function lru.save(shard, t, now, ...)
+  redis.call('HSET', shard.facts, facts.TOTALS, struct.pack(PACKED,
+    t.tick, t.hits, t.misses, t.bytes, t.entries, t.budget, t.evictions, t.expirations, t.refused), ...)
+  if t.fresh or ... and (t.entries <= 1 or redis.call('PTTL', shard.uses) < 2 * DAY_MS) then
     for _, key in pairs(shard) do
       redis.call('PEXPIREAT', key, now + 3 * DAY_MS)
     end

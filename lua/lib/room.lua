@@ -3,11 +3,10 @@
 -- Victims are looked at in batches that grow, since most calls need one and some need thousands, and
 -- removed together, at a quarter of the cost of one by one. A call removes so much and no more, so
 -- that others are served in between; the caller asks again.
-local facts = include('lib/facts')
 local lru = include('lib/lru')
 local room = {}
 
-local MOST = 256               -- entries
+local MOST = 128               -- entries
 local MOST_BYTES = 16777216    -- memory in large pieces takes its time to give back
 local ALWAYS = 8               -- expired entries that any call removes: more than it adds, so they cannot pile up
 
@@ -17,7 +16,7 @@ local function take(shard, totals, names, limit, most_bytes)
   local count, freed = 0, 0
   while count < #names and freed < most_bytes and totals.bytes - freed > limit do
     count = count + 1
-    freed = freed + (found[count] and facts.stored(found[count]) or 0)
+    freed = freed + (found[count] and lru.facts.stored(found[count]) or 0)
   end
   if count > 0 then
     lru.remove(shard, totals, { unpack(names, 1, count) }, { unpack(found, 1, count) })

@@ -1,8 +1,6 @@
 -- lib/upload: what a session has received, and the moment in which that is all.
---
--- The record's own fields are the truth: total_size (or null), chunk_size, bytes_received, chunks_received.
--- A session is whole when its bytes are its size: each chunk counts once, with the one size it can have.
--- `@closed` says that it was aborted, `@claim` done that it is stored.
+-- The record's own fields are the truth. A session is whole when its bytes are its size: each chunk counts
+-- once, with the one size it can have. `@closed` says that it was aborted, `@claim` done that it is stored.
 local record = include('lib/record')
 local ledger = include('lib/ledger')
 local upload = {}

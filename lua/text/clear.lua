@@ -11,7 +11,7 @@ local uses    = KEYS[3]              -- zset: name -> last use, in us
 local ends    = KEYS[4]              -- zset: name -> expiry, in ms
 
 local lru = include('lib/lru')
-local packed = redis.call('HGET', entries, include('lib/facts').TOTALS)
+local packed = redis.call('HGET', entries, lru.facts.TOTALS)
 redis.call('UNLINK', blobs, entries, uses, ends)
 if not packed then
   return { 'cleared', 0 }

@@ -1,9 +1,8 @@
 -- text/put: write an entry, and make the room for it first.
 --
--- What must go is removed before the text is written, so the budget holds at every instant. The
--- budget lies with the data: what a caller was configured with counts where none was ever said.
+-- What must go is removed before the text is written, so the budget holds at every instant.
 --
--- Said twice: once.  Work: O(bytes), and 264 entries removed at most.  When full: refuses.
+-- Said twice: once.  Work: O(bytes), and 136 entries removed at most.  When full: refuses.
 -- Replies  {'stored', budget}
 --          {'more', budget, bytes}         room was made, but not enough for so many: sweep, and ask again
 --          {'kept', budget}                what is there stays: it is of a newer file, or not to be replaced
@@ -20,17 +19,16 @@ local seconds   = tonumber(ARGV[5])    -- mtime of the file
 local nanos     = tonumber(ARGV[6])    -- -1: none
 local created   = tonumber(ARGV[7])    -- in s; 0: now
 local hits      = tonumber(ARGV[8])    -- to begin with
-local budget    = tonumber(ARGV[9])    -- of the shard
+local budget    = tonumber(ARGV[9])    -- of the shard, where none was ever said
 local allocator = ARGV[10]             -- 'jemalloc' or 'libc'
 local absent    = ARGV[11]             -- '1': only where nothing is
 
-local facts, lru, room = include('lib/facts'), include('lib/lru'), include('lib/room')
+local lru, size = include('lib/lru'), include('lib/size')
 local shard = { blobs = blobs, facts = entries, uses = uses, ends = ends }
-local found = redis.call('HMGET', entries, name, facts.TOTALS)
-local old, totals = found[1], lru.totals(found[2], budget)
-local bytes = include('lib/size').entry(#blob, #name, allocator)
+local found = redis.call('HMGET', entries, name, lru.facts.TOTALS)
+local old, totals, bytes = found[1], lru.totals(found[2], budget), size.entry(#blob, #name, allocator)
 local now, limit = math.floor(now_us / 1000), totals.budget - bytes
-if old and facts.stays(old, now, seconds, nanos, absent) then
+if old and lru.facts.stays(old, now, seconds, nanos, absent) then
   lru.refuse(shard, totals, now)
   return { 'kept', totals.budget }
 elseif limit < 0 then
@@ -38,12 +36,14 @@ elseif limit < 0 then
   return { 'too_large', totals.budget, bytes }
 end
 
-local expiry = math.min(now + ttl_ms, until_ms)
-local was = old and facts.stored(old) or 0
+local expiry, was = math.min(now + ttl_ms, until_ms), old and lru.facts.stored(old) or 0
 totals.tick, totals.bytes = math.max(totals.tick + 1, now_us), totals.bytes - was
 redis.call('ZADD', uses, totals.tick, name)    -- may grow, so a full server refuses here; and it is no victim now
 redis.call('ZADD', ends, math.max(expiry, now + 1), name)
-room.make(shard, totals, limit, now)
+if totals.bytes > limit or redis.call('ZCOUNT', ends, '-inf', now) > 0 then
+  local room = include('lib/room')
+  room.make(shard, totals, limit, now)
+end
 if totals.bytes > limit then
   totals.bytes = totals.bytes + was
   if not old then
@@ -55,6 +55,6 @@ end
 totals.bytes, totals.entries = totals.bytes + bytes, totals.entries + (old and 0 or 1)
 redis.call('HSET', blobs, name, blob)
 created = created > 0 and created or now_us / 1000000
-lru.save(shard, totals, now, name,
-  struct.pack(facts.ENTRY, hits, expiry, seconds, nanos, bytes, created, string.sub(blob, 1, 8)))
+local entry = struct.pack(lru.facts.ENTRY, hits, expiry, seconds, nanos, bytes, created, string.sub(blob, 1, 8))
+lru.save(shard, totals, now, name, entry)
 return { 'stored', totals.budget }

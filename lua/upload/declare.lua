@@ -31,7 +31,7 @@ elseif session.total and session.total ~= total then
   return { 'other', session.total }
 end
 local least, largest = include('lib/extent').bounds(session, seen)
-if total < least or total > largest then
+if not session.total and (total < least or total > largest) then
   return { 'contradicted', least, largest }
 end
 local books = { open = open, facts = facts, accounts = accounts, memos = memos }

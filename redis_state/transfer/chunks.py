@@ -114,8 +114,7 @@ def accept(
 
 def advance(records: Transfers, name: str, offset: int, length: int, limits: Limits = UNLIMITED) -> Op[Offset]:
     """Count a range behind all others. ``OffsetConflict`` when it begins elsewhere, unless it is a repetition."""
-    whole(name, "offset", offset, 0)
-    whole(name, "length", length, 0)
+    offset, length = whole(name, "offset", offset, 0), whole(name, "length", length, 0)
     ends = whole(name, "offset + length", offset + length, 0)
     slots = session_slots(records, name)
     del slots["seen"], slots["sums"]
@@ -139,7 +138,7 @@ def advance(records: Transfers, name: str, offset: int, length: int, limits: Lim
 
 def declare(records: Transfers, name: str, total_size: int, limits: Limits = UNLIMITED) -> Op[ChunkReceipt]:
     """Say how large an upload is. Again with the same size: nothing changes; ``ChunkConflict`` with another one."""
-    whole(name, "total_size", total_size, 0)
+    total_size = whole(name, "total_size", total_size, 0)
     call = DECLARE(**session_slots(records, name), **_books(records, name), most=limits.bytes, total=total_size)
 
     def declared(word: str) -> Any:
@@ -177,14 +176,14 @@ def _words(name: str, chunk: Iterable[Any]) -> tuple[Word, Word, Word]:
     """Return number, size and checksum as they are sent."""
     number, size, *more = chunk
     checksum = more[0] if more else None
-    if type(number) is not int or type(size) is not int:
+    if any(not isinstance(given, int) or isinstance(given, bool) for given in (number, size)):
         raise TypeError(f"{name!r}: chunk {number!r} of size {size!r}: two whole numbers")
     if checksum is not None and not isinstance(checksum, str):
         raise TypeError(f"{name!r}: chunk {number}: a checksum is a text, not {type(checksum).__name__}")
     if checksum is not None and not 0 < len(checksum) <= LONGEST_CHECKSUM:
         raise ValueError(f"{name!r}: chunk {number}: a checksum has 1 to {LONGEST_CHECKSUM} characters")
     bound = NO_LIMIT + 1
-    return max(-1, min(bound, number)), max(-1, min(bound, size)), checksum or ""
+    return max(-1, min(bound, int(number))), max(-1, min(bound, int(size))), checksum or ""
 
 
 def _closed(name: str) -> Any:

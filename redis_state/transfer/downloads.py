@@ -77,8 +77,7 @@ def begin(records: Transfers, name: str, data: Mapping[str, Any] | None = None, 
 
 def advance(records: Transfers, name: str, offset: int, length: int) -> Op[Download]:
     """Note that a range of bytes was sent. ``UnknownSession``; ``ChunkOutOfRange`` behind the end."""
-    whole(name, "offset", offset, 0)
-    whole(name, "length", length, 0)
+    offset, length = whole(name, "offset", offset, 0), whole(name, "length", length, 0)
     ends = whole(name, "offset + length", offset + length, 0)
 
     def scattered(most: int) -> NoReturn:
@@ -123,6 +122,7 @@ def _checked(name: str, data: Mapping[str, Any] | None) -> Mapping[str, Any]:
         return {}
     if not isinstance(data, Mapping):
         raise TypeError(f"{name!r}: a download is a mapping of fields, not {type(data).__name__}")
+    kept = {field: value for field, value in data.items() if field not in COUNTED}
     if data.get("total_bytes") is not None:
-        whole(name, "total_bytes", data["total_bytes"], 0)
-    return {field: value for field, value in data.items() if field not in COUNTED}
+        kept["total_bytes"] = whole(name, "total_bytes", data["total_bytes"], 0)
+    return kept

@@ -89,9 +89,9 @@ def checked(data: Mapping[str, Any]) -> dict[str, Any]:
         raise TypeError(f"upload_id={name!r}: a text that is not empty")
     total, chunk = data.get("total_size"), data.get("chunk_size")
     if total is not None:
-        whole(name, "total_size", total, 0)
+        total = whole(name, "total_size", total, 0)
     if chunk is not None:
-        whole(name, "chunk_size", chunk, 1)
+        chunk = whole(name, "chunk_size", chunk, 1)
     chunks = -(-total // chunk) if total is not None and chunk else None
     if chunks is not None and chunks > MOST_CHUNKS:
         raise ValueError(f"{name!r}: {chunks} chunks, and an upload has {MOST_CHUNKS} at most; make them larger")
@@ -106,12 +106,12 @@ def checked(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def whole(name: str, what: str, number: object, least: int) -> int:
-    """Refuse what is no number of bytes."""
-    if type(number) is not int:
+    """Return a number of bytes, plain; refuse what is none."""
+    if not isinstance(number, int) or isinstance(number, bool):
         raise TypeError(f"{name!r}: {what}={number!r}: a whole number of bytes")
     if not least <= number <= NO_LIMIT:
         raise ValueError(f"{name!r}: {what}={number!r}: from {least} to 2**53 - 1 bytes")
-    return number
+    return int(number)
 
 
 def abort(records: Transfers, name: str) -> Op[bool]:

@@ -104,7 +104,7 @@ def read_entry(blob: bytes, facts: bytes, used: Any) -> CacheEntry | None:
 
 def read_text(blob: bytes) -> str:
     try:
-        return blob[TOKEN:].decode()
+        return str(memoryview(blob)[TOKEN:], "utf-8") if len(blob) > 4096 else blob[TOKEN:].decode()
     except UnicodeDecodeError as error:
         raise CorruptValue(f"a text of the cache is not UTF-8: {error}") from None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from redis_state.cache.text.entry import CacheEntry, checked_ttl, mtime_words, read_entry, read_text
+from redis_state.cache.text.entry import TOKEN, CacheEntry, checked_ttl, mtime_words, read_entry, read_text
 from redis_state.engine.op import Op, Plan, command, do, do_all, just, reader
 from redis_state.engine.registry import script
 from redis_state.keys import Keys
@@ -88,19 +88,18 @@ class Reading(Entries[CacheEntry]):
 
     def fetch(self, name: str, *, file_mtime_ns: int | None = None) -> Plan[CacheEntry | None]:
         """Read an entry the way that costs least, to go by those read before."""
-        if self._small >= SMALL_IN_A_ROW:
+        if self.expects_small:
             entry = yield from do(self.read(name, file_mtime_ns))
         else:
-            beside = command("HGET", self.shard(name).blobs, name, read=_same)
-            both: list[Op[Any]] = [beside, self.read(name, file_mtime_ns, 0)]
-            blob, entry = yield from do_all(both)
-            if entry is not None:
-                if blob is None or blob[:8] != entry.token:  # another put came in between
-                    entry = yield from do(self.peek(name, file_mtime_ns))
-                else:
-                    entry.content, entry.size = read_text(blob), len(blob) - 8
+            blob, entry = yield from do_all(self.beside(name, file_mtime_ns))
+            if not joined(blob, entry):  # another put came in between
+                entry = yield from do(self.peek(name, file_mtime_ns))
         self.learn(entry)
         return entry
+
+    def beside(self, name: str, mtime_ns: int | None = None) -> list[Op[Any]]:
+        """Read a text with a plain command, and beside it what is known of it, counted as used. To be ``joined``."""
+        return [command("HGET", self.shard(name).blobs, name, read=_same), self.read(name, mtime_ns, 0)]
 
     @property
     def expects_small(self) -> bool:
@@ -136,6 +135,15 @@ class Reading(Entries[CacheEntry]):
         both: list[Op[Any]] = [self.peek(name, whole=0), time]
         entry, now = yield from do_all(both)
         return None if entry is None else max(0.0, entry.expires_at - now)
+
+
+def joined(blob: bytes | None, entry: CacheEntry | None) -> bool:
+    """Complete an entry with its text; False when the text is another one's."""
+    if entry is not None:
+        if blob is None or not blob.startswith(entry.token):
+            return False
+        entry.content, entry.size = read_text(blob), len(blob) - TOKEN
+    return True
 
 
 def _same(blob: bytes | None) -> bytes | None:

