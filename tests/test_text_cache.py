@@ -288,6 +288,38 @@ def test_the_mapping_has_the_other_methods_of_a_dict(cache: RedisTextCache) -> N
     assert well(cache)
 
 
+def test_an_expired_entry_is_nowhere_to_be_seen(cache: RedisTextCache) -> None:
+    cache.put("k", "text", ttl=0.02)
+    time.sleep(0.03)
+    assert "k" not in cache.cache
+    assert cache.cache.ttl("k") is None
+    assert cache.cache.touch("k") is False
+    assert dict(cache.cache.items()) == {}
+    assert cache.drop("k") is False
+    assert well(cache)
+
+
+def test_a_touch_moves_the_end(cache: RedisTextCache) -> None:
+    cache.put("shorter", "text", ttl=60)
+    cache.put("longer", "text", ttl=0.05)
+    assert cache.cache.touch("shorter", 0.03)
+    assert cache.cache.touch("longer", 60)
+    time.sleep(0.06)
+    cache.put("other", "text")
+    assert names(cache) == {"longer", "other"}
+    assert cache.stats().expirations == 1
+    assert cache.get("longer") is not None
+
+
+def test_a_put_removes_eight_that_are_expired(cache: RedisTextCache) -> None:
+    cache.put("k", "text")
+    one = cache.stats().bytes
+    cache.put_many({f"{n}": "text" for n in range(8)}, ttl=0.03)
+    time.sleep(0.05)
+    cache.put("l", "text")
+    assert cache.stats().bytes == 2 * one
+
+
 def test_an_entry_that_is_over_already_is_not_there(cache: RedisTextCache) -> None:
     cache.put("k", "text")
     cache.cache["k"] = CacheEntry("new", expires_at=time.time() - 5)
@@ -312,8 +344,8 @@ def test_check_finds_a_wrong_account_and_repair_mends_it(engine: Engine, cache: 
     assert well(cache)
 
 
-@pytest.mark.parametrize("key", ["blobs", "entries", "uses", "ends"])
-def test_repair_drops_what_others_broke(cache: RedisTextCache, server: Any, key: str) -> None:
+@pytest.mark.parametrize(("key", "left"), [("blobs", 99), ("entries", 99), ("ends", 99), ("uses", 0)])
+def test_repair_drops_what_others_broke(cache: RedisTextCache, server: Any, key: str, left: int) -> None:
     cache.put_many({f"k{n}": "x" * 50 for n in range(100)})
     with server.client() as client:
         name = getattr(cache.cache.entries.shards[0], key)
@@ -322,6 +354,7 @@ def test_repair_drops_what_others_broke(cache: RedisTextCache, server: Any, key:
     assert cache.repair().faults == 0
     assert well(cache)
     assert cache.get("k5") is None
+    assert len(cache.cache) == left  # an entry without a place in the order cannot be told from what belongs to nothing
 
 
 def test_repair_empties_a_shard_that_holds_what_belongs_to_nothing(cache: RedisTextCache, server: Any) -> None:
