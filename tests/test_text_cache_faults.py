@@ -94,7 +94,7 @@ def test_eight_processes_under_fire_leave_no_drift(server: Server, prefix: str, 
     found, said = cache.check(), cache.stats()
     assert (found.drift, found.faults) == (0, 0)
     assert said.bytes == found.counted_bytes <= BUDGET
-    assert said.entries > 0
+    assert said.hits > 0  # it was used; what is left at the end is a matter of chance
 
 
 def test_a_use_is_counted_once_when_its_reply_is_lost(server: Server, prefix: str, engine: Engine) -> None:
