@@ -229,7 +229,7 @@ def test_a_waiter_holds_soon_after_the_release(locks: Locks) -> None:
     released = time.monotonic()
     first.release()
     thread.join()
-    assert got[0] - released < 0.2
+    assert got[0] - released < 0.6  # woken: who had to ask again would come after most of a second
 
 
 def test_waiters_hold_in_the_order_in_which_they_came(locks: Locks) -> None:
@@ -354,7 +354,7 @@ def test_max_hold_ends_a_lease_that_is_renewed(locks: Locks) -> None:
     began = time.monotonic()
     this = held(locks.lock("a", lease=1.0, max_hold=1.1))
     assert this.lost.wait(5.0)
-    assert 1.0 < time.monotonic() - began < 1.1 + 0.15
+    assert 1.0 < time.monotonic() - began < 1.1 + SLACK
     with locks.lock("a", timeout=1.0):
         pass
     with pytest.raises(LockLost):

@@ -79,7 +79,7 @@ async def test_waiters_hold_in_order_and_soon(locks: Locks) -> None:
     await first.release()
     await asyncio.gather(*tasks)
     assert order == [0, 1, 2, 3, 4]
-    assert times[0] - released < 0.2
+    assert times[0] - released < 0.6
 
 
 async def test_a_cancelled_waiter_leaves_the_queue_and_its_turn(locks: Locks) -> None:
@@ -96,7 +96,7 @@ async def test_a_cancelled_waiter_leaves_the_queue_and_its_turn(locks: Locks) ->
     await first.release()
     second = await patient
     assert second is not None
-    assert time.monotonic() - released < 0.3
+    assert time.monotonic() - released < 0.6
     await second.release()
 
 

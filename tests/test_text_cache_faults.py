@@ -233,13 +233,16 @@ def test_a_put_that_evicts_a_hundred_thousand_never_blocks_for_long() -> None:
             client.config_set("slowlog-log-slower-than", 5000)
             client.slowlog_reset()
             watching = pool.submit(watch)
+            began = time.perf_counter()
             try:
                 cache.put("k", "x" * 90_000)
             finally:
                 over.set()
+            took = time.perf_counter() - began
             watching.result(10)
-            slow = [one["duration"] for one in client.slowlog_get(100)]
+            slow = [one["duration"] / 1e6 for one in client.slowlog_get(100)]
         assert cache.stats().evictions >= 99_900
         assert cache.check().drift == 0
-        assert len(slow) <= 8, f"of 390 calls, {slow} us"  # 0 on a machine of its own: others have the core at times
-        assert worst[0] < 0.1
+        # One script for all of it would block for nearly as long as it took. Others have the core at times.
+        assert sum(slow) < took / 2, f"{slow} of {took} s"
+        assert worst[0] < took / 4
