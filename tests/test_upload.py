@@ -219,12 +219,14 @@ def test_the_last_chunk_has_what_is_left(state: RedisUploadState, total: int) ->
 
 
 def test_large_sizes_are_exact(state: RedisUploadState) -> None:
-    chunk = 2**31
-    total = chunk * 2**22 - chunk + 1  # a quotient that a double rounds
+    chunk = 2**31 - 1
+    total = chunk * (2**22 - 1) + 1  # a quotient just above a whole number
     state.create_session({"upload_id": "u", "total_size": total, "chunk_size": chunk})
     last = 2**22 - 1
     assert state.accept_chunk("u", last, 1).bytes_received == 1
-    assert state.accept_chunk("u", 0, chunk) == ChunkReceipt("accepted", chunk + 1, 2, 2**22, False, False)
+    assert state.accept_chunk("u", 0, chunk) == ChunkReceipt(
+        "accepted", chunk + 1, 2, 2**22, complete=False, completed_now=False
+    )
     assert state.missing("u") == [range(1, last)]
 
 

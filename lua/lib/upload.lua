@@ -5,10 +5,9 @@ local record = include('lib/record')
 local ledger = include('lib/ledger')
 local upload = {}
 
--- Return how many chunks a size makes. By remainder: the quotient of large numbers is rounded.
+-- Return how many chunks a size makes. Exact below 2^53, though the quotient is rounded.
 function upload.chunks_of(total, chunk)
-  local rest = total % chunk
-  return (total - rest) / chunk + (rest > 0 and 1 or 0)
+  return math.ceil(total / chunk)
 end
 
 -- Return a session as a table; nil when there is none.
