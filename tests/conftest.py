@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import pytest
+from pace import Pace
 from servers import Server, available
 
 from redis_state import AsyncEngine, Engine, Op
@@ -71,6 +72,13 @@ def _method(engine: Any, step: Any) -> Any:
     if isinstance(step, Op):
         return engine.run
     return engine.run_all if isinstance(step, list) else engine.follow
+
+
+@pytest.fixture
+def pace() -> Iterator[Pace]:
+    """How late the machine is, while the test runs."""
+    with Pace() as watching:
+        yield watching
 
 
 class Crew:

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+from pace import Pace
 from servers import Server
 
 from redis_state import (
@@ -24,8 +25,6 @@ from redis_state import (
 from redis_state.aio import AsyncEngine, ConversionState
 from redis_state.claim import Terms, take
 from redis_state.state import RedisConversionState
-
-SLACK = 0.5
 
 
 @pytest.fixture
@@ -221,7 +220,7 @@ def test_many_stalled_claims_are_all_told(state: RedisConversionState, engine: E
     assert set(state.stalled()) == names
 
 
-def test_waiters_for_the_lock_hold_when_the_claim_ends(state: RedisConversionState) -> None:
+def test_waiters_for_the_lock_hold_when_the_claim_ends(state: RedisConversionState, pace: Pace) -> None:
     async def both() -> float:
         claim = state.claim("k")
         waiting = asyncio.create_task(asyncio.to_thread(state.lock("k").acquire, 5))
@@ -234,7 +233,7 @@ def test_waiters_for_the_lock_hold_when_the_claim_ends(state: RedisConversionSta
         held.release()
         return time.monotonic() - began
 
-    assert asyncio.run(both()) < 0.6
+    assert asyncio.run(both()) < 0.3 + pace.slack
 
 
 @pytest.mark.parametrize(

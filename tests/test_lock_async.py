@@ -8,14 +8,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from pace import Pace
 from servers import Server
 
 from redis_state import Engine, LockLost, LockTimeout
 from redis_state import Locks as BlockingLocks
 from redis_state.aio import AsyncEngine, Held, Lock, Locks
 from redis_state.lock import steps
-
-SLACK = 0.5
 
 
 @pytest.fixture
@@ -60,7 +59,7 @@ async def test_a_lock_is_held_by_one_of_both_worlds(locks: Locks, engine: Engine
     assert await locks.inspect("a") is None
 
 
-async def test_waiters_hold_in_order_and_soon(locks: Locks) -> None:
+async def test_waiters_hold_in_order_and_soon(locks: Locks, pace: Pace) -> None:
     order: list[int] = []
     times: list[float] = []
 
@@ -79,10 +78,10 @@ async def test_waiters_hold_in_order_and_soon(locks: Locks) -> None:
     await first.release()
     await asyncio.gather(*tasks)
     assert order == [0, 1, 2, 3, 4]
-    assert times[0] - released < 0.6
+    assert times[0] - released < 0.3 + pace.slack
 
 
-async def test_a_cancelled_waiter_leaves_the_queue_and_its_turn(locks: Locks) -> None:
+async def test_a_cancelled_waiter_leaves_the_queue_and_its_turn(locks: Locks, pace: Pace) -> None:
     first = await held(locks.lock("a"))
     cancelled = asyncio.create_task(locks.lock("a").acquire())
     await until_waiting(locks, 1)
@@ -96,7 +95,7 @@ async def test_a_cancelled_waiter_leaves_the_queue_and_its_turn(locks: Locks) ->
     await first.release()
     second = await patient
     assert second is not None
-    assert time.monotonic() - released < 0.6
+    assert time.monotonic() - released < 0.3 + pace.slack
     await second.release()
 
 
@@ -169,7 +168,7 @@ async def test_a_release_that_is_cancelled_still_happens(locks: Locks) -> None:
             await asyncio.sleep(0.001)
 
 
-async def test_leases_are_renewed_by_a_timer_and_no_task_waits(locks: Locks) -> None:
+async def test_leases_are_renewed_by_a_timer_and_no_task_waits(locks: Locks, pace: Pace) -> None:
     before = len(asyncio.all_tasks())
     many = [await held(locks.lock(f"n{place}", lease=0.6)) for place in range(20)]
     await asyncio.sleep(0.01)
@@ -181,7 +180,7 @@ async def test_leases_are_renewed_by_a_timer_and_no_task_waits(locks: Locks) -> 
     waited = await held(locks.lock("a", lease=0.5, auto_renew=False))
     start = time.monotonic()
     await asyncio.wait_for(waited.lost.wait(), 5)
-    assert 0.3 < time.monotonic() - start < 0.5 + SLACK
+    assert 0.3 < time.monotonic() - start < 0.5 + pace.slack
     with pytest.raises(LockLost):
         await waited.release()
 

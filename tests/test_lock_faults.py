@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pace import Pace
 from proxy import Proxy
 from servers import Server, available
 
@@ -31,7 +32,6 @@ from redis_state.state import RedisConversionState
 
 TIMES = 200
 TIMEOUT = 0.2  # seconds that the engine waits for a reply
-SLACK = 0.5
 
 
 @pytest.fixture
@@ -94,7 +94,9 @@ def test_lost_replies_of_a_lock(server: Server, proxy: Proxy, locks: Locks, seen
 
 
 @pytest.mark.parametrize("which", ["the grant", "the wake-up and the grant"])
-def test_lost_replies_of_a_waiter(server: Server, proxy: Proxy, locks: Locks, seen: Locks, which: str) -> None:
+def test_lost_replies_of_a_waiter(
+    server: Server, proxy: Proxy, locks: Locks, seen: Locks, which: str, pace: Pace
+) -> None:
     """The acquire lay behind a BLPOP: sent again, it must not wait again."""
     lost: dict[str, Any] = {"containing": steps.ACQUIRE.sha} if which == "the grant" else {"only": ["BLPOP"]}
     for _ in range(TIMES // 4):
@@ -110,7 +112,7 @@ def test_lost_replies_of_a_waiter(server: Server, proxy: Proxy, locks: Locks, se
         released = time.monotonic()
         first.release()
         thread.join()
-        assert time.monotonic() - released < 0.7, "it waited for a wake-up that it had already had"
+        assert time.monotonic() - released < 0.4 + pace.slack, "it waited for a wake-up that it had already had"
         info = seen.inspect("a")
         assert info is not None
         assert first.fence < got[0].fence == info.fence == last_token(server, seen, "a")
@@ -221,13 +223,13 @@ def test_a_late_release_or_renewal_does_nothing_to_the_next_holder(proxy: Proxy,
 # --- silence ------------------------------------------------------------------------------------------------
 
 
-def test_a_holder_learns_that_it_lost_although_nobody_answers(proxy: Proxy, prefix: str) -> None:
+def test_a_holder_learns_that_it_lost_although_nobody_answers(proxy: Proxy, prefix: str, pace: Pace) -> None:
     with Engine.from_url(proxy.url, prefix=prefix, socket_timeout=TIMEOUT) as engine:
         this = held(Locks("work", engine).lock("a", lease=0.8))
         proxy.blackhole()
         ends = time.monotonic() + 0.8
         assert this.lost.wait(3.0)
-        assert time.monotonic() <= ends + 0.1
+        assert time.monotonic() <= ends + pace.slack
         with pytest.raises(LockLost):
             this.check()
         proxy.clear()

@@ -22,6 +22,7 @@ from typing import Any
 import lockers
 import pytest
 from lockers import NAMESPACE, events
+from pace import Pace
 from servers import Server, available
 from workers import in_processes
 
@@ -151,18 +152,22 @@ def test_8_processes_count_in_a_file_and_lose_nothing(server: Server, prefix: st
 
 
 def test_killed_and_stopped_holders_and_waiters_harm_nobody(
-    server: Server, prefix: str, engine: Engine, tmp_path: Path
+    server: Server, prefix: str, engine: Engine, tmp_path: Path, pace: Pace
 ) -> None:
     log, stop = tmp_path / "log", tmp_path / "stop"
-    with crowd(6, "work", server.url, prefix, log, stop, LEASE) as these:
+    stalls = []
+    with crowd(8, "work", server.url, prefix, log, stop, LEASE) as these:
         until(lambda: log.exists() and len(events(log)) > 30)
         locks = Locks(NAMESPACE, engine)
-        began, end = time.monotonic(), time.monotonic() + 6 * STRESS
+        end = time.monotonic() + 8 * STRESS
         while time.monotonic() < end:
-            info = locks.inspect("a")
-            these.disturb(LEASE * 2.5, info.container if info else "")
-            time.sleep(0.12)
-        ended = time.monotonic()
+            for _ in range(4):  # more than one lease may be lost to one attack, but to no more than three dead
+                info = locks.inspect("a")
+                these.disturb(LEASE * 2.5, info.container if info else "")
+                time.sleep(0.05)
+            calm = time.monotonic()
+            until(lambda calm=calm: entered_since(log, calm))
+            stalls.append(entered_since(log, calm)[0] - calm)
         these.resume()
         stop.touch()
         for process in these.alive:
@@ -174,19 +179,24 @@ def test_killed_and_stopped_holders_and_waiters_harm_nobody(
     stale = [event for event in seen if event["event"] == "stale"]
     assert all(event["fence"] < event["newest"] for event in stale)
     assert {event["fence"] for event in stale}.isdisjoint(fence for _, fence in writes)
-    entered = [at for event in seen if event["event"] == "enter" and began <= (at := event["at"]) <= ended]
-    longest = max(later - earlier for earlier, later in pairwise(sorted(entered)))
-    assert longest <= LEASE + 1.0 + SLACK
+    assert max(stalls) <= LEASE + 1.0 + pace.slack
     assert these.killed > 5 * STRESS
     assert these.stopped > 5 * STRESS
     assert stale, "no stopped holder came back with a write: nothing was shown"
 
 
+def entered_since(log: Path, instant: float) -> list[float]:
+    """Return when somebody held the lock, from an instant on."""
+    return sorted(event["at"] for event in events(log) if event["event"] == "enter" and event["at"] >= instant)
+
+
 @pytest.mark.parametrize("waiting", [2, 8, 32])
-def test_a_contended_acquisition_takes_at_most_4_commands(server: Server, prefix: str, waiting: int) -> None:
+def test_a_contended_acquisition_takes_at_most_4_commands(
+    server: Server, prefix: str, waiting: int, pace: Pace
+) -> None:
     (facts,) = output("contend", server.url, prefix, waiting + 1, int(400 * STRESS) // waiting, 0.002)
     assert facts["commands"] <= 4.0, facts
-    assert facts["longest"] <= 4 * facts["fair"] + SLACK, facts
+    assert facts["longest"] <= 4 * facts["fair"] + pace.slack, facts
 
 
 # --- killed in the same instant -----------------------------------------------------------------------------
@@ -194,7 +204,7 @@ def test_a_contended_acquisition_takes_at_most_4_commands(server: Server, prefix
 
 @pytest.mark.parametrize("how", ["killed", "stopped, then killed"])
 def test_a_wake_up_given_to_a_killed_waiter_costs_a_second_at_most(
-    server: Server, prefix: str, tmp_path: Path, how: str
+    server: Server, prefix: str, tmp_path: Path, how: str, pace: Pace
 ) -> None:
     """Stopped, it is sure to be given the lock: its connection is still open, and its acquire lies in the server."""
     with Engine.from_url(server.url, prefix=prefix) as engine:
@@ -220,7 +230,7 @@ def test_a_wake_up_given_to_a_killed_waiter_costs_a_second_at_most(
             for process in (doomed, patient):
                 process.kill()
                 process.communicate()
-            assert events(log)[0]["at"] - released <= 1.0 + SLACK / 5
+            assert events(log)[0]["at"] - released <= 1.0 + pace.slack
             with server.client() as client:
                 client.flushall()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pace import Pace
 from proxy import Proxy
 from servers import Server, available
 from workers import in_processes
@@ -156,7 +157,7 @@ def test_a_fresh_connection_loads_the_scripts_of_its_first_batch(server: Server)
         assert engine.status().scripts_loaded == 3
 
 
-def test_a_call_ends_by_its_deadline_whatever_the_server_does(server: Server) -> None:
+def test_a_call_ends_by_its_deadline_whatever_the_server_does(server: Server, pace: Pace) -> None:
     with Engine.from_url(server.url, deadline=0.6, socket_timeout=0.2) as engine:
         m = mapping(engine)
         m["k"] = {"n": 1}
@@ -167,7 +168,7 @@ def test_a_call_ends_by_its_deadline_whatever_the_server_does(server: Server) ->
                 m.increment("k", "n")
             with pytest.raises(ServerUnavailable):
                 m.get("k")
-            assert time.monotonic() - begun < 2 * (0.6 + 0.2) + 1.0  # twice, and a second for a busy machine
+            assert time.monotonic() - begun < 2 * (0.6 + 0.2) + pace.slack
         finally:
             server.resume()
         assert m.increment("k", "n", 0) in (1, 2)
@@ -202,7 +203,7 @@ def test_no_server_is_one_clear_line() -> None:
         ("unix://:secret@{path}?db=99", "has no such database"),
     ],
 )
-def test_a_server_that_refuses_us_is_one_clear_line_at_once(server: Server, url: str, line: str) -> None:
+def test_a_server_that_refuses_us_is_one_clear_line_at_once(server: Server, url: str, line: str, pace: Pace) -> None:
     with server.client() as admin:
         admin.config_set("requirepass", "secret")
     begun = time.monotonic()
@@ -213,7 +214,7 @@ def test_a_server_that_refuses_us_is_one_clear_line_at_once(server: Server, url:
         mapping(engine).get("k")
     assert "\n" not in str(error.value)
     assert "wrong" not in str(error.value).replace("WRONGPASS", "")
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 10 + pace.slack
 
 
 def test_a_password_lets_us_in(server: Server) -> None:

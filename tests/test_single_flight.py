@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from pace import Pace
 from servers import Server
 
 from redis_state import Engine, aio
@@ -189,7 +190,9 @@ def test_a_failure_is_remembered_where_that_is_asked_for(timings: RedisWordTimin
     assert timings.get_or_compute("k", lambda: 5) == 5
 
 
-def test_a_stale_value_is_served_while_one_computes_it_anew(timings: RedisWordTimingCache, ran: Counter) -> None:
+def test_a_stale_value_is_served_while_one_computes_it_anew(
+    timings: RedisWordTimingCache, ran: Counter, pace: Pace
+) -> None:
     inside, go_on = threading.Event(), threading.Event()
 
     def again() -> str:
@@ -206,7 +209,7 @@ def test_a_stale_value_is_served_while_one_computes_it_anew(timings: RedisWordTi
         started = time.monotonic()
         others = [pool.submit(timings.get_or_compute, "k", again, ttl=60, stale_for=30) for _ in range(3)]
         assert [other.result(10) for other in others] == ["old"] * 3
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 2 + pace.slack
         go_on.set()
         assert one.result(10) == "new"
     assert timings.get_or_compute("k", again, ttl=60, stale_for=30) == "new"
@@ -282,7 +285,7 @@ async def test_of_many_tasks_one_computes(server: Server, prefix: str, ran: Coun
         assert await cache.get_or_compute("k", lambda: 5) == 1
 
 
-async def test_a_cancelled_task_leaves_the_work_to_another(server: Server, prefix: str) -> None:
+async def test_a_cancelled_task_leaves_the_work_to_another(server: Server, prefix: str, pace: Pace) -> None:
     begun = asyncio.Event()
 
     async def hang() -> str:
@@ -299,6 +302,6 @@ async def test_a_cancelled_task_leaves_the_work_to_another(server: Server, prefi
         first.cancel()
         started = asyncio.get_running_loop().time()
         assert await second == "loaded"
-        assert asyncio.get_running_loop().time() - started < 5
+        assert asyncio.get_running_loop().time() - started < 2 + pace.slack
         with pytest.raises(asyncio.CancelledError):
             await first
