@@ -33,10 +33,11 @@ def reads() -> Op[int]:
 
 
 class Talk:
-    """A conversation in which the test is the server."""
+    """A conversation in which the test is the server. ``oversleeps``: seconds by which each pause is longer."""
 
-    def __init__(self, *ops: Op[Any], deadline: float = 10.0) -> None:
+    def __init__(self, *ops: Op[Any], deadline: float = 10.0, oversleeps: float = 0.0) -> None:
         self.time = 0.0
+        self._oversleeps = oversleeps
         self.session = Session()
         self._talk = converse(ops, self.session, Settings(deadline=deadline), lambda: self.time)
         self.ask: Any = next(self._talk)
@@ -51,7 +52,7 @@ class Talk:
         try:
             self.ask = self._talk.send(reply)
             while isinstance(self.ask, Wait):
-                self.time += self.ask.seconds
+                self.time += self.ask.seconds + self._oversleeps
                 self.ask = self._talk.send(None)
         except StopIteration as end:
             self.ask, self.outcomes = None, end.value
@@ -141,6 +142,15 @@ def test_no_connection_until_the_deadline_is_not_applied() -> None:
     assert isinstance(error, ServerUnavailable)
     assert isinstance(error, NotApplied)
     assert isinstance(error, ConnectionError)
+
+
+def test_a_process_that_slept_past_its_deadline_asks_once_more_and_is_told() -> None:
+    talk = Talk(writes(), deadline=1.0, oversleeps=60.0).answer(ConnectionRefusedError("nobody there"))
+    assert isinstance(talk.ask, Connect)
+    assert talk.ask.within > 0
+    talk.answer(ConnectionRefusedError("nobody there"))
+    assert talk.outcomes is not None
+    assert isinstance(talk.outcomes[0], ServerUnavailable)
 
 
 def test_a_refusal_until_the_deadline_is_not_applied() -> None:

@@ -196,6 +196,25 @@ def test_an_unknown_outcome_that_was_applied_is_resolved_to_its_result(proxy: Pr
         assert m["k"] == {"n": 42}
 
 
+def test_an_unknown_outcome_stays_so_while_nobody_can_tell(proxy: Proxy) -> None:
+    with Engine.from_url(proxy.url, deadline=0.4, socket_timeout=0.1) as hasty:
+        m = mapping(hasty)
+        m["k"] = {"n": 41}
+        m.increment("k", "n", 0)
+        proxy.blackhole(only=("EVALSHA", "EVAL"))
+        with pytest.raises(OutcomeUnknown) as unknown:
+            m.increment("k", "n")
+        proxy.blackhole(False)
+        proxy.refuse()
+        proxy.reset_all()
+        with pytest.raises(OutcomeUnknown) as again:
+            hasty.resolve(unknown.value)
+        assert again.value is unknown.value
+        assert isinstance(again.value.__cause__, ServerUnavailable)
+        proxy.refuse(False)
+        assert hasty.resolve(unknown.value) == 42
+
+
 def test_an_unknown_outcome_that_was_not_applied_is_proven_so(proxy: Proxy) -> None:
     with Engine.from_url(proxy.url, deadline=0.4, socket_timeout=0.1) as hasty:
         m = mapping(hasty)

@@ -67,7 +67,8 @@ def converse(
     for attempt in count():
         mended = False
         if not session.connected:
-            failed = yield Connect(deadline + settings.socket_timeout - now())
+            left = deadline + settings.socket_timeout - now()
+            failed = yield Connect(max(0.001, left))  # a process that slept has none left
             if failed is not None:
                 trouble = cannot_connect(failed, session.server) or failed
                 if isinstance(trouble, RedisStateError):  # no later attempt can fare better
@@ -135,16 +136,22 @@ def resolve(error: OutcomeUnknown) -> Plan[Any]:
     if identity is None:
         if op is None:
             raise error
-        return (yield from do(op))  # class `same`: a copy is harmless, so ask again
+        try:
+            return (yield from do(op))  # class `same`: a copy is harmless, so ask again
+        except NotApplied as trouble:  # this copy was not; of the first one that proves nothing
+            raise error from trouble
     call = RECALL(record=identity.record, number=identity.number, void_at=identity.void_at, kept_ms=RECORD_KEPT_MS)
-    found = yield from do(
-        call.meaning(
-            answered=lambda reply: (reply,),
-            never=just(NotApplied(f"{error.args[0].partition(':')[0]}: it never ran, and now never will")),
-            undecided=just(error),
-            forgotten=just(error),
-        )
+    never = NotApplied(f"{error.args[0].partition(':')[0]}: it never ran, and now never will")
+    recall = call.meaning(
+        answered=lambda reply: (reply, None),
+        never=just((None, never)),
+        undecided=just((None, error)),
+        forgotten=just((None, error)),
     )
-    if isinstance(found, BaseException):
-        raise found
-    return op.read(found[0]) if op is not None else found[0]
+    try:
+        reply, failed = yield from do(recall)
+    except NotApplied as trouble:  # nobody told: that proves nothing about the call
+        raise error from trouble
+    if failed is not None:
+        raise failed
+    return op.read(reply) if op is not None else reply
