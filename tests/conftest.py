@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
+import containers
 import pytest
 from pace import Pace
 from servers import Server, available
@@ -27,6 +28,12 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
 end
 return forever
 """
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if containers.ASKED and (why_not := containers.why_not()):
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason=why_not))
 
 
 @pytest.fixture(scope="session", params=sorted(available()))

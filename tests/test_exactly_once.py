@@ -215,6 +215,15 @@ def test_an_unknown_outcome_stays_so_while_nobody_can_tell(proxy: Proxy) -> None
         assert hasty.resolve(unknown.value) == 42
 
 
+def test_an_entry_that_was_created_is_returned_though_nobody_answers_any_more(proxy: Proxy) -> None:
+    with Engine.from_url(proxy.url, deadline=0.4, socket_timeout=0.1) as hasty:
+        m = mapping(hasty)
+        proxy.blackhole(only=("HGETALL",))
+        assert m.setdefault("k", {"n": 1}) == {"n": 1}
+        proxy.blackhole(False)
+        assert m["k"] == {"n": 1}
+
+
 def test_an_unknown_outcome_that_was_not_applied_is_proven_so(proxy: Proxy) -> None:
     with Engine.from_url(proxy.url, deadline=0.4, socket_timeout=0.1) as hasty:
         m = mapping(hasty)

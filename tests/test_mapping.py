@@ -117,6 +117,23 @@ def test_popitem_takes_each_entry_out_once(m: Any) -> None:
     assert len(m) == 0
 
 
+def test_popitem_looks_again_when_others_were_faster(m: Any) -> None:
+    m["a"] = {"n": 1}
+    plan = m.entries.pop_any()
+    names = m.engine.run(next(plan))
+    while not names[1]:
+        names = m.engine.run(plan.send(names))
+    m["b"] = {"n": 2}
+    del m["a"]
+    step = plan.send(names)
+    with pytest.raises(StopIteration) as end:
+        while True:
+            step = plan.send(m.engine.run(step))
+    assert end.value.value is not None
+    assert end.value.value[0] == "b"
+    assert len(m) == 0
+
+
 def test_setdefault_writes_only_what_is_absent(m: Any) -> None:
     assert m.setdefault("a", {"n": 1}) == {"n": 1}
     assert m.setdefault("a", {"n": 2}) == {"n": 1}

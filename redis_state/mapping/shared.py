@@ -10,7 +10,9 @@ from collections.abc import ItemsView, Iterable, Iterator, Mapping, MutableMappi
 from typing import Any, TypeVar, cast
 
 from redis_state.engine.default import Bound
+from redis_state.engine.op import Op
 from redis_state.engine.run import Engine
+from redis_state.errors import ServerUnavailable
 from redis_state.keys import Keys
 from redis_state.mapping.entries import Entries
 from redis_state.mapping.frozen import thaw
@@ -78,6 +80,13 @@ class SharedMapping(Bound, MutableMapping[str, V]):
     def _created(self, key: str, value: Any) -> V:
         """Return an entry that was just created, though somebody may have taken it away since."""
         raise NotImplementedError
+
+    def _read_back(self, op: Op[Any]) -> Any:
+        """Read what was just written; None when nobody answers, since the write itself is done."""
+        try:
+            return self.engine.run(op)
+        except ServerUnavailable:
+            return None
 
     def pop(self, key: str, default: Any = _MISSING) -> Any:
         """Take an entry out. Of many callers one gets it."""

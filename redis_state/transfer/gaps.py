@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any, NamedTuple
 
-from redis_state.engine.op import Plan, command, do, do_all
+from redis_state.engine.op import Op, Plan, command, do, do_all
 from redis_state.errors import UnknownSession
 from redis_state.transfer.records import Transfers
 
@@ -17,33 +18,32 @@ _GAP = re.compile(b"0+")
 
 def missing(records: Transfers, name: str) -> Plan[list[range]]:
     """List the chunks that have not arrived, as ranges of numbers."""
-    fields = ("total_size", "chunk_size", "bytes_received", "chunks_received", "@version")
-    facts: list[bytes | None] = yield from do(command("HMGET", records.keys.record(name), *fields, read=list))
-    if facts[4] is None:
-        raise UnknownSession(name)
-    total, chunk, received, count = (_number(raw) for raw in facts[:4])
-    if total is not None and (received or 0) >= total:
+    look = command("HMGET", records.keys.record(name), *_Facts._fields[:-1], "@version", read=_read_facts)
+    facts = yield from do(look)
+    facts.check(name)
+    if facts.whole:
         return []
+    total, chunk, received = facts.total_size, facts.chunk_size, facts.bytes_received
     if not chunk:
         raise ValueError(f"{name!r} has no chunk_size, so it has no numbered chunks; it goes on at byte {received}")
     needed = None if total is None else -(-total // chunk)
-    if received and not count:  # filled by offsets
+    if received and not facts.chunks_received:  # filled by offsets
         return [] if needed is None else [range(received // chunk, needed)]
     bitmap = records.keys.bitmap(name)
-    if needed is None:
-        needed = 8 * (yield from do(command("STRLEN", bitmap, read=int)))
-        known = False
-    else:
-        known = True
+    count = needed if needed is not None else 8 * (yield from do(command("STRLEN", bitmap, read=int)))
     pages: list[bytes] = []
-    starts = range(0, (needed + 7) // 8, PAGE)
+    starts = range(0, (count + 7) // 8, PAGE)
     for at in range(0, len(starts), PAGES_AT_ONCE):
-        reads = [
+        reads: list[Op[Any]] = [
             command("GETRANGE", bitmap, start, start + PAGE - 1, read=bytes)
             for start in starts[at : at + PAGES_AT_ONCE]
         ]
-        pages += [page.ljust(PAGE, b"\0") for page in (yield from do_all(reads))]
-    return list(gaps(b"".join(pages), needed, known))
+        *found, facts = yield from do_all([*reads, look])
+        facts.check(name)
+        if facts.whole:  # since: and then the bitmap may have been deleted
+            return []
+        pages += [page.ljust(PAGE, b"\0") for page in found]
+    return list(gaps(b"".join(pages), count, needed is not None))
 
 
 def gaps(bitmap: bytes, count: int, known: bool) -> Iterator[range]:
@@ -69,8 +69,32 @@ def checksums(records: Transfers, name: str) -> Plan[dict[int, str]]:
             return found
 
 
+class _Facts(NamedTuple):
+    """What a session says of its size; None for what is no number, since applications write these fields, too."""
+
+    total_size: int | None
+    chunk_size: int | None
+    bytes_received: int | None
+    chunks_received: int | None
+    exists: bool
+
+    @property
+    def whole(self) -> bool:
+        """Whether all bytes have arrived."""
+        return self.total_size is not None and (self.bytes_received or 0) >= self.total_size
+
+    def check(self, name: str) -> None:
+        if not self.exists:
+            raise UnknownSession(name)
+
+
+def _read_facts(raw: list[bytes | None]) -> _Facts:
+    total, chunk, received, count, version = raw
+    return _Facts(_number(total), _number(chunk), _number(received), _number(count), version is not None)
+
+
 def _number(raw: bytes | None) -> int | None:
-    """Return a stored number, whole; None for what is none, since applications write these fields, too."""
+    """Return a stored number, whole; None for what is none."""
     try:
         return int(float(raw or b""))
     except (ValueError, OverflowError):

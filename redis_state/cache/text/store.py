@@ -45,7 +45,7 @@ class TextMapping(SharedMapping[CacheEntry]):
         return found  # type: ignore[no-any-return]
 
     def _created(self, key: str, value: Any) -> CacheEntry:
-        found = self.engine.run(self._entries.peek(key))
+        found: CacheEntry | None = self._read_back(self._entries.peek(key))
         return value if found is None else found
 
     def __getitem__(self, key: str) -> CacheEntry:
