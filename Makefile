@@ -9,6 +9,10 @@ ARGS     ?=
 # More for the demo: make demo DEMO="--tracks 4 --no-kill"
 DEMO     ?=
 JOBS     ?= auto
+# For make stress; no seed: another one each time. STRESS="--help" tells what else there is.
+MINUTES  ?= 2
+SEED     ?=
+STRESS   ?=
 # Installs faster where uv is at hand; pip alone does everything. `make UV= ...` leaves uv aside.
 UV       ?= $(shell command -v uv 2>/dev/null)
 
@@ -20,10 +24,10 @@ INSTALL  := $(BIN)/python -m pip install --quiet --disable-pip-version-check --c
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format bench wheel-test requirements clean
+.PHONY: help venv demo test stress test-containers mutants lint format bench wheel-test requirements clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(VENV)/.installed-dev  ## an environment in .venv with everything for development
 
@@ -32,6 +36,19 @@ demo: $(VENV)/.installed-demo  ## see it work: needs nothing but Python
 
 test: $(VENV)/.installed-dev  ## all tests; they start the servers they need
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+mutants: $(VENV)/.installed-dev  ## see the tests catch each of many wrong variants of the code
+	$(BIN)/python -m property_tests.mutants $(ARGS)
+
+stress: $(VENV)/.installed-dev  ## all domains at once while everything goes wrong: make stress MINUTES=10 SEED=7
+	$(BIN)/python -m property_tests.stress --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(STRESS)
+
+# The tests that are about a server, whichever it is.
+ANY_SERVER = property_tests $(filter-out $(addprefix tests/test_,$(addsuffix .py, \
+  cli codec config demo embedded keys lua packaging proxy redis_migrations tus_server)),$(wildcard tests/test_*.py))
+
+test-containers: $(VENV)/.installed-dev  ## the tests against Redis in a container, REDIS_IMAGE, killed under load
+	TEST_SERVERS=container $(BIN)/python -m pytest -n $(JOBS) $(ARGS) $(ANY_SERVER)
 
 lint: $(VENV)/.installed-dev  ## style, types, Lua, and which module may import which
 	@command -v luacheck >/dev/null || { \

@@ -2,150 +2,176 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
+from unittest.mock import patch
 
-import pytest
-import redis
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from hypothesis.stateful import run_state_machine_as_test as run_machine
+from hypothesis.stateful import precondition, rule
+from looks import near
+from machines import TTL, Look, Machine, everywhere, run
+from models.lock import LOST
+from models.lock import Lock as Model
 
-from redis_state import Engine, StaleToken
 from redis_state.keys import Keys
 from redis_state.lock import steps
 from redis_state.lock.steps import Granted, Request, Waiting
 from redis_state.mapping.records import Records
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
-
-from servers import Server, available
-
 KEYS = Keys("model")
-RECORDS = Records(KEYS, 600.0)
+RECORDS = Records(KEYS, TTL)
+LEASES = st.sampled_from([200.0, 600.0])
+QUEUED_MS = 200_000
+HOUR_US = 3_600_000_000
 owners = st.sampled_from(["a", "b", "c", "d"])
 
 
-class Locking(RuleBasedStateMachine):
-    """Four owners and one lock. Leases are long, and end when the model says so."""
+class Locking(Machine):
+    """Four owners, one lock, and a record that is written under its tokens."""
 
-    engine: Engine
-    client: redis.Redis
+    indexed = "r"
 
-    @initialize()
     def start(self) -> None:
-        self.client.flushall()
-        self.holder: str | None = None
+        self.behind = True
+        self.lost()
+
+    def lost(self) -> None:
+        """Forget all but the tokens; those of a time that is yet to come are not outlived by a lost key."""
+        if self.behind:
+            self.model = Model()
+            self.tokens: list[int] = []  # in the order of granting
+        self.model, self.behind = self.model.wipe(None), False
+        self.granted = 0  # the newest token that the server knows of the lock itself
+        self.lease = 0.0
         self.waiting: set[str] = set()
         self.gone: set[str] = set()
         self.woken = False
-        self.tokens: list[int] = []  # in the order of granting
-        self.known = True  # the server knows the last one
-        self.written = 0  # the newest token of the record
+
+    def older(self, seconds: float) -> None:
+        """Let leases end; a place in the queue, a wake-up and the mark of who left last no longer than a step."""
+        self.lease -= seconds
+        if self.lease < 0:
+            self.model = self.model.expire(None)
+        self.waiting, self.gone, self.woken = set(), set(), False
+        if self.expired(seconds):
+            self.model = replace(self.model, newest=self.granted)
+
+    @precondition(lambda self: self.granted)
+    @rule()
+    def the_clock_steps_back(self) -> None:
+        """All tokens that were given are now of a time that is yet to come."""
+        for key, field in (
+            (KEYS.fence("lock"), "fence"),
+            (KEYS.lock("lock"), "fence"),
+            (KEYS.record("lock"), "@fence"),
+        ):
+            if self.client.hexists(key, field):
+                self.client.hincrby(key, field, HOUR_US)
+        self.tokens = [token + HOUR_US for token in self.tokens]
+        model = self.model
+        self.granted = self.granted and self.granted + HOUR_US
+        newest = model.newest and model.newest + HOUR_US
+        self.model = replace(model, newest=newest, told=model.told + HOUR_US)
+        self.behind = True
 
     def want(self, owner: str) -> Request:
-        return Request(KEYS, "lock", 600.0, f"container {owner}", "note", owner=owner)
+        return Request(KEYS, "lock", TTL, owner, "note", owner=owner)
 
     def freed(self) -> None:
-        self.holder = None
         self.woken = self.woken or bool(self.waiting)
 
-    @rule(owner=owners, queue=st.booleans())
-    def attempt(self, owner: str, queue: bool) -> None:
-        op = steps.attempt(self.want(owner), 600.0, queue=queue)
+    @rule(owner=owners, queue=st.booleans(), lease=LEASES)
+    def attempt(self, owner: str, queue: bool, lease: float) -> None:
+        with patch.object(steps, "QUEUE_MS", QUEUED_MS):
+            op = steps.attempt(self.want(owner), lease, queue=queue)
         if owner in self.gone:
             assert self.engine.run(op) is None
-            self.woken = self.woken or (self.holder is None and bool(self.waiting))
+            if self.model.holder is None:
+                self.freed()
             return
         answer = self.engine.run(op)
-        if self.holder is None:
-            assert isinstance(answer, Granted)
-            assert not self.tokens or answer.fence > self.tokens[-1]
-            self.tokens.append(answer.fence)
-            self.holder, self.known = owner, True
+        token = answer.fence if isinstance(answer, Granted) else None
+        if token is not None:
+            assert near(answer.now, self.look.now)
+            self.tokens.append(token)
+            self.granted, self.lease = token, lease
             self.waiting.discard(owner)
         else:
             assert isinstance(answer, Waiting)
-            assert answer.holder == f"container {self.holder}"
-            assert 590 < answer.remaining <= 600
+            assert answer.holder == self.model.holder
+            assert near(answer.remaining, self.lease)
             (self.waiting.add if queue else self.waiting.discard)(owner)
+        self.same("acquire", (owner,), lambda: token)
 
+    @rule(several=st.lists(owners, min_size=2, max_size=4))
+    def contend(self, several: list[str]) -> None:
+        for owner in several:
+            self.attempt(owner, queue=True, lease=600.0)
+        self.refusing = False
+
+    @precondition(lambda self: self.model.holder)
     @rule(owner=owners)
-    def renew(self, owner: str) -> None:
-        assert self.engine.run(steps.renew(self.want(owner), 600.0)) == (owner == self.holder)
+    def hand_over(self, owner: str) -> None:
+        self.release(self.model.holder)
+        self.attempt(owner, queue=True, lease=200.0)
+
+    @precondition(lambda self: self.model.holder and self.waiting and self.gone - {self.model.holder})
+    @rule()
+    def a_wake_up_reaches_one_that_left(self) -> None:
+        """It is sent again, to those who wait."""
+        left = min(self.gone - {self.model.holder})
+        self.release(self.model.holder)
+        self.take_the_wake_up()
+        self.attempt(left, queue=True, lease=200.0)
+
+    @rule(owner=owners, lease=LEASES)
+    def renew(self, owner: str, lease: float) -> None:
+        if self.same("renew", (owner,), lambda: self.engine.run(steps.renew(self.want(owner), lease)) or LOST) is True:
+            self.lease = lease
 
     @rule(owner=owners)
     def release(self, owner: str) -> None:
-        assert self.engine.run(steps.release(self.want(owner))) == (owner == self.holder)
-        if owner == self.holder:
+        if self.same("release", (owner,), lambda: self.engine.run(steps.release(self.want(owner))) or LOST) is True:
             self.freed()
 
-    @rule(owner=owners)
+    @rule(owner=st.just("a") | owners)
     def leave(self, owner: str) -> None:
-        self.engine.run(steps.leave(self.want(owner)))
         self.waiting.discard(owner)
         self.gone.add(owner)
-        if self.holder in (owner, None):
+        if self.model.holder in (owner, None):
             self.freed()
+        self.same("leave", (owner,), lambda: self.engine.run(steps.leave(self.want(owner))))
 
     @rule()
     def take_the_wake_up(self) -> None:
-        assert (self.client.lpop(KEYS.wake("lock")) is not None) == self.woken
+        found = self.client.lpop(KEYS.wake("lock")) is not None
+        assert found == self.woken or not self.timely
         self.woken = False
 
-    @rule()
-    def the_lease_ends(self) -> None:
-        self.client.delete(KEYS.lock("lock"))
-        self.holder = None
+    @precondition(lambda self: self.tokens)
+    @rule(late=st.integers(0, 3))
+    def write(self, late: int) -> None:
+        token = self.tokens[max(0, len(self.tokens) - 1 - late)]
+        write = RECORDS.put("lock", {"by": token}, fence=token)
+        self.same("write", (token,), lambda: bool(self.engine.run(write)))
 
-    @rule()
-    def the_server_forgets_everything(self) -> None:
-        self.client.flushall()
-        self.holder, self.waiting, self.gone, self.woken = None, set(), set(), False
-        self.known, self.written = False, 0
-
-    @rule(data=st.data())
-    def write(self, data: st.DataObject) -> None:
-        if not self.tokens:
+    def agrees(self, look: Look) -> None:
+        holder = self.model.holder
+        info = self.observer.run(steps.inspect(KEYS, "lock"))
+        assert (info and info.holder) == holder
+        assert {found.name for found in self.observer.follow(steps.held_locks(KEYS))} == ({"lock"} if holder else set())
+        queue = look.of("q")["lock"].holds if "lock" in look.of("q") else {}
+        waiting = {owner for owner, until in queue.items() if until > 0}
+        assert (waiting, queue.keys() - waiting) == (self.waiting, self.gone)
+        assert look.left("w").keys() == ({"lock"} if self.woken else set()) or not self.timely
+        if info is None:
             return
-        token = data.draw(st.sampled_from(self.tokens))
-        newest = max(self.written, self.tokens[-1] if self.known else 0)
-        op = RECORDS.put("lock", {"by": token}, fence=token)
-        if token < newest:
-            with pytest.raises(StaleToken) as caught:
-                self.engine.run(op)
-            assert (caught.value.token, caught.value.newest) == (token, newest)
-        else:
-            self.engine.run(op)
-            self.written = token
-
-    @invariant()
-    def what_others_see(self) -> None:
-        info = self.engine.run(steps.inspect(KEYS, "lock"))
-        assert (info and info.holder) == self.holder
-        if info is not None:
-            assert (info.fence, info.waiters) == (self.tokens[-1], len(self.waiting))
-        names = [found.name for found in self.engine.follow(steps.held_locks(KEYS))]
-        assert names == (["lock"] if self.holder else [])
-
-    @invariant()
-    def nothing_lives_forever(self) -> None:
-        assert all(self.client.pttl(key) > 0 for key in self.client.keys("rs:{model}*"))  # type: ignore[operator,union-attr]
+        assert (info.fence, info.waiters) == (self.tokens[-1], len(self.waiting))
+        assert (info.container, info.note) == (holder, "note")
+        assert near(info.remaining, self.lease)
+        assert near(look.of("h")[""].holds["lock"] / 1000 - look.now, self.lease)
+        assert near(look.left("f")["lock"], 86400 + self.lease), "the token outlives the lease by a day"
 
 
-@pytest.fixture(scope="module", params=sorted(available()))
-def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    with Server(available()[request.param]) as running:
-        yield running
-
-
-def test_a_lock_equals_its_model(server: Server) -> None:
-    with Engine.from_url(server.url) as engine, server.client() as client:
-        bound: Any = type("Machine", (Locking,), {"engine": engine, "client": client})
-        bounded = settings(
-            max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-        )
-        run_machine(bound, settings=bounded)
+@everywhere
+def test_a_lock_equals_its_model(kind: str) -> None:
+    run(Locking, kind, examples=70)

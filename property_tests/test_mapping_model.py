@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import rule
+from machines import TTL, Look, Machine, everywhere, run
 
-from redis_state import Engine, RecordMapping
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
-
-from servers import Server, available
+from redis_state import RecordMapping
 
 keys = st.sampled_from(["", "a", "{b}", "c:d", "ḿ\n"])
 fields = st.sampled_from(["n", "@n", "", "list", "@version"])
@@ -34,20 +27,25 @@ def outcome(action: Any) -> tuple[str, Any]:
         return "raised", type(error)
 
 
-class Mapping(RuleBasedStateMachine):
-    engine: Engine
+class Mapping(Machine):
+    indexed = "r"
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.real: Any = RecordMapping("model", ttl=60, engine=self.engine)
+    def start(self) -> None:
+        self.real: Any = RecordMapping("model", ttl=TTL, engine=self.engine, container_id="me")
+        self.other: Any = RecordMapping("model", ttl=TTL, engine=self.observer)
         self.model: dict[str, dict[str, Any]] = {}
 
-    @initialize()
-    def begin(self) -> None:
-        self.real.clear()
+    def stock(self) -> None:
+        self.setdefault("a", {"n": 1, "list": [1]})
 
-    def same(self, action: Any) -> None:
-        assert outcome(lambda: action(self.real)) == outcome(lambda: action(self.model))
+    def older(self, seconds: float) -> None:
+        for key in self.expired(seconds):
+            del self.model[key]
+
+    def same(self, action: Any) -> None:  # type: ignore[override]
+        said = outcome(lambda: action(self.real))
+        assert said == outcome(lambda: action(self.model))
+        self.refusing = said[0] == "raised"
 
     @rule(key=keys, entry=entries)
     def put(self, key: str, entry: dict[str, Any]) -> None:
@@ -134,12 +132,36 @@ class Mapping(RuleBasedStateMachine):
             self.real.mutate(key, lambda fields: fields.update(some))
             self.model[key].update(some)
 
-    @invariant()
-    def equal(self) -> None:
-        assert self.real.copy() == self.model
-        assert types(self.real.copy()) == types(self.model)
+    @rule(key=keys, ttl=st.sampled_from([None, 200.0, 2600.0]))
+    def touch(self, key: str, ttl: float | None) -> None:
+        assert self.real.touch(key, ttl) is (key in self.model)
+        self.renewed.add(key)
+
+    @rule(key=keys, entry=entries, ttl=st.sampled_from([200.0, 2600.0]))
+    def put_for(self, key: str, entry: dict[str, Any], ttl: float) -> None:
+        self.real.put(key, entry, ttl=ttl)
+        self.model[key] = dict(entry)
+
+    @rule(key=keys, entry=entries)
+    def put_for_a_moment(self, key: str, entry: dict[str, Any]) -> None:
+        self.real.put(key, entry, ttl=0.001)
+        self.until_it_is_over()
+        self.model.pop(key, None)
+
+    @rule(several=st.lists(keys, max_size=4))
+    def read(self, several: list[str]) -> None:
+        found = self.real.get_many(several)
+        assert found == {key: self.model[key] for key in several if key in self.model}
         assert len(self.real) == len(self.model)
-        assert set(self.real) == set(self.model)
+        self.refusing = True
+
+    def agrees(self, look: Look) -> None:
+        found = self.other.copy()
+        assert found == self.model
+        assert types(found) == types(self.model)
+        assert len(self.other) == len(self.model)
+        assert set(self.other) == self.model.keys()
+        assert all(seen.holds["@owner"] == "me" for seen in look.of("r").values())
 
 
 def types(value: Any) -> Any:
@@ -148,17 +170,7 @@ def types(value: Any) -> Any:
     return [types(item) for item in value] if isinstance(value, list) else type(value)
 
 
-@pytest.fixture(scope="module", params=sorted(available()))
-def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    with Server(available()[request.param]) as running:
-        yield running
-
-
+@everywhere
 @pytest.mark.parametrize("partitions", [1, 4])
-def test_a_mapping_equals_its_model(server: Server, partitions: int) -> None:
-    with Engine.from_url(server.url, prefix=f"p{partitions}", partitions=partitions) as engine:
-        machine = type("Machine", (Mapping,), {"engine": engine})
-        bounded = settings(
-            max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
-        )
-        run_state_machine_as_test(machine, settings=bounded)
+def test_a_mapping_equals_its_model(kind: str, partitions: int) -> None:
+    run(Mapping, kind, examples=25, partitions=partitions)

@@ -2,174 +2,161 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from hypothesis.stateful import run_state_machine_as_test as run_machine
+from hypothesis.stateful import rule
+from looks import near, numbers_of
+from machines import TTL, Look, Machine, everywhere, run
+from models.base import Table
+from models.progress import Progress as Model
+from models.progress import Told
 
-from redis_state import Engine, SegmentOutOfRange, UnknownSession
 from redis_state.state import Progress, RedisProgressState
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
-
-from servers import Server, available
-
+LEASE = 200.0
+tracks = st.sampled_from(["t", "{u}:v"])
 totals = st.integers(1, 9)
 segments = st.integers(-1, 9)
+whose = st.sampled_from([0, 1])
 
 
-class Marking(RuleBasedStateMachine):
-    """One run, marked by two containers; the model is the set of its segments."""
+class Runs(Machine):
+    """Two runs, counted by two containers."""
 
-    engine: Engine
+    indexed = "r"
+    companions = "bn"
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.states = [RedisProgressState(container_id=name, engine=self.engine) for name in ("c1", "c2")]
-        self.total: int | None = None
-        self.seen: set[int] = set()
-        self.status = "processing"
-        self.unconfirmed = False
-
-    @initialize()
     def start(self) -> None:
-        self.states[0].segment_progress.clear()
-        self.states[0].confirm_completion("t")
+        self.states = [RedisProgressState(name, self.engine, TTL, LEASE) for name in ("c1", "c2")]
+        self.other = RedisProgressState("c3", self.observer, TTL, LEASE)
+        self.model = Model()
+        self.offered: dict[str, float] = {}  # how many seconds ago a completion was given to somebody
+        self.owners: dict[str, str] = {}
+        self.titles: dict[str, str] = {}
 
-    def expected(self, *, now: bool = False) -> Progress:
-        assert self.total is not None
-        return Progress(len(self.seen), self.total, self.status, now)
+    def stock(self) -> None:
+        if "t" not in self.model.runs:
+            self.begin_one("t", 4, 0, restart=False)
 
-    @rule(total=totals, who=st.integers(0, 1))
-    def begin(self, total: int, who: int) -> None:
-        if self.total not in (None, total):
-            with pytest.raises(ValueError, match="restart"):
-                self.states[who].begin("t", total)
-            return
-        self.total = total
-        assert self.states[who].begin("t", total) == self.expected()
+    def older(self, seconds: float) -> None:
+        for track in self.expired(seconds):
+            self.model = self.model.remove(True, track)
+        for track in self.model.leases:
+            self.model = self.model.expire(None, track)
+        self.offered = {track: ago + seconds for track, ago in self.offered.items()}
+        if not Look(self.client).of("p"):  # completions are on offer for as long as a run lives that nobody writes to
+            assert all(self.offered[track] > TTL for track in self.model.leases.keys() & self.model.runs.keys())
+            self.model = Model(self.model.runs)
 
-    @rule(total=totals)
-    def restart(self, total: int) -> None:
-        self.total, self.seen, self.status, self.unconfirmed = total, set(), "processing", False
-        assert self.states[0].begin("t", total, restart=True) == self.expected()
+    def told(self, verb: str, args: tuple[Any, ...], act: Callable[[], Progress | None]) -> Any:
+        """Do the same to both, and note whose completion it is now."""
 
-    @rule(segment=segments, who=st.integers(0, 1))
-    def mark(self, segment: int, who: int) -> None:
-        state = self.states[who]
-        if self.total is None:
-            with pytest.raises(UnknownSession):
-                state.mark("t", segment)
-        elif not 0 <= segment < self.total:
-            with pytest.raises(SegmentOutOfRange):
-                state.mark("t", segment)
-        else:
-            self.seen.add(segment)
-            now = len(self.seen) == self.total and self.status == "processing"
-            if now:
-                self.status, self.unconfirmed = "completed", True
-            assert state.mark("t", segment) == self.expected(now=now)
+        def plain() -> Told | None:
+            found = act()
+            return found and Told(found.processed, found.total, found.status, found.completed_now)
 
-    @precondition(lambda self: self.total is not None and self.status == "processing")
+        said = self.same(verb, args, plain)
+        if isinstance(said, Told) and said.completed_now:
+            self.offered[args[0]] = 0.0
+        return said
+
+    @rule(track=tracks, total=totals, who=whose, restart=st.booleans())
+    def begin_one(self, track: str, total: int, who: int, restart: bool) -> None:
+        new, state = track not in self.model.runs, self.states[who]
+        said = self.told("begin", (track, total, restart), lambda: state.begin(track, total, restart=restart))
+        self.refusing = not new and not restart
+        if isinstance(said, Told) and new:
+            self.owners[track] = f"c{who + 1}"
+            self.titles.pop(track, None)
+
+    @rule(track=tracks, segment=segments, who=whose)
+    def mark(self, track: str, segment: int, who: int) -> None:
+        run = self.model.runs.get(track)
+        if run and segment in run.seen:
+            self.renewed.add(track)
+        self.told("mark", (track, segment), lambda: self.states[who].mark(track, segment))
+
+    @rule(track=tracks)
+    def mark_all(self, track: str) -> None:
+        run = self.model.runs.get(track)
+        for segment in range(run.total) if run else ():
+            self.mark(track, segment, segment % 2)
+
+    @rule(track=tracks, by=st.integers(-12, 12), who=whose)
+    def advance(self, track: str, by: int, who: int) -> None:
+        run = self.model.runs.get(track)
+        self.told("advance", (track, by), lambda: self.states[who].advance(track, by))
+        self.refusing = run is None or run.status == "completed"
+
+    @rule(track=tracks)
+    def fail(self, track: str) -> None:
+        self.told("fail", (track,), lambda: self.states[0].fail(track, "x"))
+
+    @rule(track=tracks, who=whose)
+    def confirm(self, track: str, who: int) -> None:
+        self.same("confirm", (track,), lambda: self.states[who].confirm_completion(track))
+
+    @rule(track=tracks, who=whose)
+    def claim(self, track: str, who: int) -> None:
+        track = next((name for name, is_over in self.model.leases.items() if is_over), track)
+        self.told("claim", (track,), lambda: self.states[who].claim_completion(track))
+
+    @rule(track=tracks)
+    def nobody_confirms_in_time(self, track: str) -> None:
+        self.mark_all(track)
+        self.time_passes(times=1)
+        self.claim(track, 1)
+
     @rule()
-    def mark_all(self) -> None:
-        assert self.total is not None
-        told = [self.states[segment % 2].mark("t", segment).completed_now for segment in range(self.total)]
-        assert sum(told) == 1
-        self.seen, self.status, self.unconfirmed = set(range(self.total)), "completed", True
-
-    @precondition(lambda self: self.total is not None)
-    @rule()
-    def fail(self) -> None:
-        self.status, self.unconfirmed = "failed", False
-        assert self.states[0].fail("t", "x") == self.expected()
-
-    @rule(who=st.integers(0, 1))
-    def confirm(self, who: int) -> None:
-        assert self.states[who].confirm_completion("t") is self.unconfirmed
-        self.unconfirmed = False
-
-    @rule()
-    def claim_in_its_lease(self) -> None:
-        assert self.states[1].claim_completion("t") is None
-
-    @precondition(lambda self: self.unconfirmed)
-    @rule()
-    def claim_after_its_lease(self) -> None:
-        """The lease ends: the test moves it into the past, which is all that time would do."""
-        state = self.states[1]
-        self.server.zadd(state.segment_progress.entries.keys.completions("t"), {"t": 1})
-        assert state.pending_completions() == ["t"]
-        assert state.claim_completion("t") == self.expected(now=True)
-        assert state.claim_completion("t") is None
-
-    server: Any
-
-    @precondition(lambda self: self.total is not None)
-    @rule(end=st.sampled_from(["delete", "pop"]))
-    def remove(self, end: str) -> None:
-        getattr(self.states[0].segment_progress, end)("t")
-        self.states[0].confirm_completion("t")
-        self.total, self.seen, self.status, self.unconfirmed = None, set(), "processing", False
-
-    @precondition(lambda self: self.total is not None)
-    @rule(title=st.text("ab", max_size=3))
-    def write_beside(self, title: str) -> None:
-        self.states[0].segment_progress["t"]["title"] = title
-
-    @invariant()
-    def equal(self) -> None:
-        for state in self.states:
-            assert state.get("t") == (None if self.total is None else self.expected())
-        if self.total is not None:
-            assert self.states[0].segment_progress["t"]["processed_segments"] == len(self.seen)
-
-
-class Advancing(RuleBasedStateMachine):
-    """One run, advanced; the model is a number kept between nothing and the total."""
-
-    engine: Engine
-    server: Any
-
-    @initialize(total=totals)
-    def start(self, total: int) -> None:
-        self.state = RedisProgressState(engine=self.engine)
-        self.total, self.count, self.told = total, 0, 0
-        self.state.begin("a", total, restart=True)
-
-    @rule(by=st.integers(-12, 12))
-    def advance(self, by: int) -> None:
-        if self.count < self.total:
-            self.count = max(0, min(self.total, self.count + by))
-        found = self.state.advance("a", by)
-        self.told += found.completed_now
-        assert found.processed == self.count
-        assert self.told == (self.count == self.total)
-
-    @invariant()
-    def bounded(self) -> None:
-        found = self.state.get("a")
-        assert found is not None
-        assert 0 <= found.processed == self.count <= self.total
-
-
-@pytest.fixture(scope="module", params=sorted(available()))
-def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    with Server(available()[request.param]) as running:
-        yield running
-
-
-@pytest.mark.parametrize("machine", [Marking, Advancing])
-def test_progress_equals_its_model(server: Server, machine: type[RuleBasedStateMachine]) -> None:
-    with Engine.from_url(server.url) as engine, server.client() as client:
-        bound = type("Machine", (machine,), {"engine": engine, "server": client})
-        bounded = settings(
-            max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    def pending(self) -> None:
+        """List what can be claimed; this forgets completions whose run is gone."""
+        over = {track for track, is_over in self.model.leases.items() if is_over}
+        done = {track for track, found in self.model.runs.items() if found.status == "completed"}
+        assert set(self.states[0].pending_completions()) == over & done
+        self.model = Model(
+            self.model.runs, Table({t: is_over for t, is_over in self.model.leases.items() if t not in over - done})
         )
-        run_machine(bound, settings=bounded)
+
+    @rule(track=tracks, pop=st.booleans())
+    def remove(self, track: str, pop: bool) -> None:
+        mapping = self.states[0].segment_progress
+        self.same("remove", (track,), lambda: bool(mapping.pop(track, None)) if pop else mapping.delete(track))
+
+    @rule(track=tracks, title=st.text("ab", max_size=3))
+    def write_beside(self, track: str, title: str) -> None:
+        assert self.states[0].segment_progress.patch(track, {"title": title}) is (track in self.model.runs)
+        if track in self.model.runs:
+            self.titles[track] = title
+
+    def agrees(self, look: Look) -> None:
+        records, bits, news = look.of("r"), look.of("b"), look.of("n")
+        assert records.keys() == self.model.runs.keys() == news.keys()
+        for track, found in self.model.runs.items():
+            assert self.model.get(Told(*_plain(self.other.get(track))), track)
+            held = self.other.segment_progress[track]
+            assert (held["processed_segments"], held["status"]) == (found.count, found.status)
+            assert (held.get("title"), held.get("error")) == (
+                self.titles.get(track),
+                "x" if found.status == "failed" else None,
+            )
+            assert records[track].holds["@owner"] == self.owners[track]
+            assert numbers_of(bits[track].holds if track in bits else "") == found.seen
+            ((_, (_, told)),) = news[track].holds
+            assert int(told) == found.count
+        leases = look.of("p")[""].holds if "" in look.of("p") else {}
+        assert leases.keys() == self.model.leases.keys()
+        for track, ends in leases.items():
+            assert (ends / 1000 <= look.now) is self.model.leases[track]
+            assert near(ends / 1000 - look.now, LEASE - self.offered[track])
+
+
+def _plain(found: Progress | None) -> tuple[Any, ...]:
+    assert found is not None
+    return found.processed, found.total, found.status, found.completed_now
+
+
+@everywhere
+def test_progress_equals_its_model(kind: str) -> None:
+    run(Runs, kind, examples=80)

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from hypothesis.stateful import run_state_machine_as_test as run_machine
+from hypothesis.stateful import rule
+from looks import near
+from machines import Look, Machine, everywhere, run
+from models.text import accounted
 
-from redis_state import Engine
-from redis_state.cache import RedisTextCache
-from redis_state.engine.op import command
+from redis_state.cache import CacheEntry, RedisTextCache
+from redis_state.cache.text.reading import GET
 from redis_state.errors import EntryTooLarge
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
-
-from servers import Server, available
-
 BUDGET = 20_000
-SOON = 0.004  # seconds
+TTL = 1000.0
 NAMES = st.sampled_from(["a", "b", "c", "d", "e", "longer-name-☃", "f" * 100])
 SIZES = st.sampled_from([0, 10, 300, 3000, 4096, 5000, 9000, 19_000, 30_000])
 MTIMES = st.sampled_from([None, 1_700_000_000_000_000_001, 1_700_000_000_000_000_002, -7])
-SWEPT = 8  # expired entries that any put removes
+TTLS = st.sampled_from([TTL, TTL, 200.0])
 
 
 @dataclass
@@ -37,145 +29,199 @@ class Modelled:
     content: str
     mtime: int | None
     bytes: int
-    over: bool = False
+    left: float  # seconds
     used: int = 0
 
-
-def accounted(name: str, content: str) -> int:
-    """What lib/size says, for an allocator that rounds nothing."""
-    return len(content.encode()) + 8 + 10 + 4 * len(name.encode()) + 305
+    @property
+    def over(self) -> bool:
+        return self.left < 0
 
 
 class Model:
-    """Entries in order of use, the least recently used first."""
+    """Entries in order of use, the least recently used first, and what was counted."""
 
     def __init__(self) -> None:
         self.entries: OrderedDict[str, Modelled] = OrderedDict()
         self.budget = BUDGET
+        self.begun = False  # there are totals
+        self.counted: Counter[str] = Counter()
 
     @property
     def bytes(self) -> int:
         return sum(entry.bytes for entry in self.entries.values())
 
-    def put(self, name: str, content: str, mtime: int | None, over: bool) -> bool:
-        entry = Modelled(content, mtime, accounted(name, content), over)
+    def put(self, name: str, content: str, mtime: int | None, ttl: float) -> bool | None:
+        """Tell whether it was written; None when it is too large."""
+        self.begun = True
+        entry = Modelled(content, mtime, accounted(name, content), ttl)
         old = self.entries.get(name)
         if old and not old.over and old.mtime is not None and mtime is not None and mtime < old.mtime:
+            self.counted["refused"] += 1
             return False
         if entry.bytes > self.budget:
-            raise EntryTooLarge(name, entry.bytes, self.budget)
+            self.counted["refused"] += 1
+            return None
         self.entries.pop(name, None)
-        for expired in [key for key, other in self.entries.items() if other.over][:SWEPT]:
-            del self.entries[expired]
         self.make_room(self.budget - entry.bytes)
         self.entries[name] = entry
         return True
 
     def make_room(self, limit: int) -> None:
+        """Remove what is over (there are never more than a put removes), then what was used least recently."""
         for expired in [key for key, other in self.entries.items() if other.over]:
             del self.entries[expired]
+            self.counted["expirations"] += 1
         while self.bytes > limit:
             self.entries.popitem(last=False)
+            self.counted["evictions"] += 1
 
-    def get(self, name: str, mtime: int | None) -> Modelled | None:
+    def peek(self, name: str, mtime: int | None = None) -> Modelled | None:
         entry = self.entries.get(name)
-        if entry is None:
+        if entry is None or entry.over or (mtime is not None and mtime != entry.mtime):
             return None
-        if entry.over or (mtime is not None and mtime != entry.mtime):
-            del self.entries[name]
-            return None
-        self.entries.move_to_end(name)
-        entry.used += 1
         return entry
 
+    def get(self, name: str, mtime: int | None) -> Modelled | None:
+        found = self.peek(name, mtime)
+        if found is not None:
+            self.entries.move_to_end(name)
+            found.used += 1
+        else:
+            entry = self.entries.pop(name, None)
+            self.counted["expirations"] += entry is not None and entry.over
+        self.counted["hits" if found else "misses"] += self.begun
+        return found
 
-class TextCache(RuleBasedStateMachine):
-    engine: Engine
+    def take(self, name: str) -> Modelled | None:
+        entry = self.entries.pop(name, None)
+        return None if entry is None or entry.over else entry
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.cache = RedisTextCache(engine=self.engine, budget=BUDGET)
+
+class TextCache(Machine):
+    """Seven names, and a budget for some of them."""
+
+    def start(self) -> None:
+        self.real = RedisTextCache(engine=self.engine, budget=BUDGET)
+        self.other = RedisTextCache(engine=self.observer, budget=BUDGET)
+        self.real.cache.entries._allocator = "libc"
         self.model = Model()
-        self.cache.cache.entries._allocator = "libc"
-        self.keys = self.cache.cache.entries.shards[0]
 
-    def teardown(self) -> None:
-        client = _raw(self.engine)
-        client("UNLINK", *self.keys)
+    def stock(self) -> None:
+        for name in "abc":
+            self.put(name, 3000, 1_700_000_000_000_000_001, "x", TTL)
 
-    @rule(name=NAMES, size=SIZES, mtime=MTIMES, letter=st.sampled_from("xyü"))
-    def put(self, name: str, size: int, mtime: int | None, letter: str) -> None:
+    def older(self, seconds: float) -> None:
+        for entry in self.model.entries.values():
+            entry.left -= seconds
+
+    @rule(name=NAMES, size=SIZES, mtime=MTIMES, letter=st.sampled_from("xyü"), ttl=TTLS)
+    def put(self, name: str, size: int, mtime: int | None, letter: str, ttl: float) -> None:
         content = letter * size
-        assert self._both(
-            lambda: self.cache.put(name, content, file_mtime_ns=mtime),
-            lambda: self.model.put(name, content, mtime, over=False),
-        )
+        expected = self.model.put(name, content, mtime, ttl)
+        if expected is None:
+            with pytest.raises(EntryTooLarge) as caught:
+                self.real.put(name, content, ttl=ttl, file_mtime_ns=mtime)
+            assert (caught.value.size, caught.value.budget) == (accounted(name, content), self.model.budget)
+        else:
+            assert self.real.put(name, content, ttl=ttl, file_mtime_ns=mtime) is expected
 
-    @precondition(lambda self: sum(entry.over for entry in self.model.entries.values()) < SWEPT - 1)
     @rule(name=NAMES, size=SIZES)
-    def put_for_a_moment(self, name: str, size: int) -> None:
-        content = "z" * size
-        assert self._both(
-            lambda: self.cache.put(name, content, ttl=SOON), lambda: self.model.put(name, content, None, over=True)
-        )
-        time.sleep(SOON + 0.002)
+    def setdefault(self, name: str, size: int) -> None:
+        """Put it where nothing is; else the put is refused, and what is there is read."""
+        self.calm()
+        if self.model.peek(name) is not None:
+            self.model.counted["refused"] += 1
+            expected = self.model.get(name, None)
+            assert expected is not None
+            assert self.real.cache.setdefault(name, CacheEntry("z")).content == expected.content
+        elif accounted(name, "z" * size) <= self.model.budget:
+            assert self.real.cache.setdefault(name, CacheEntry("z" * size)).content == "z" * size
+            self.model.put(name, "z" * size, None, 86400.0)
 
-    @rule(name=NAMES, mtime=MTIMES)
-    def get(self, name: str, mtime: int | None) -> None:
-        found, expected = self.cache.get(name, file_mtime_ns=mtime), self.model.get(name, mtime)
+    @rule(name=NAMES, mtime=MTIMES, lost=st.sampled_from(["", "", "reply", "request"]))
+    def get(self, name: str, mtime: int | None, lost: str) -> None:
+        """Read, and perhaps lose the reply: what was counted is not counted again. Or the request: then nothing is."""
+        self.calm()
+        self.client.script_load(GET.text)
+        if lost == "reply":
+            self.proxy.drop_next()
+        elif lost == "request":
+            self.proxy.drop_requests(n=1)
+        found = self.real.get(name, file_mtime_ns=mtime)
+        expected = self.model.peek(name, mtime) if lost == "request" else self.model.get(name, mtime)
+        self.refusing = lost == "request"
         assert (found is None) == (expected is None)
         if found is not None and expected is not None:
             assert (found.content, found.file_mtime_ns) == (expected.content, expected.mtime)
             assert found.access_count == expected.used
 
+    @rule(names=st.lists(NAMES, max_size=4, unique=True))
+    def get_many(self, names: list[str]) -> None:
+        self.calm()
+        found = self.real.get_many(names)
+        expected = {name: entry for name in names if (entry := self.model.get(name, None))}
+        assert {name: entry.content for name, entry in found.items()} == {
+            name: entry.content for name, entry in expected.items()
+        }
+
     @rule(name=NAMES)
     def drop(self, name: str) -> None:
-        entry = self.model.entries.pop(name, None)
-        assert self.cache.drop(name) == (entry is not None and not entry.over)
+        assert self.real.drop(name) == (self.model.take(name) is not None)
+
+    @rule(name=NAMES)
+    def pop(self, name: str) -> None:
+        found, expected = self.real.cache.pop(name, None), self.model.take(name)
+        assert (found and found.content) == (expected and expected.content)
+
+    @rule(name=NAMES, ttl=TTLS)
+    def touch(self, name: str, ttl: float) -> None:
+        entry = self.model.peek(name)
+        assert self.real.cache.touch(name, ttl) is (entry is not None)
+        if entry is not None:
+            entry.left = ttl
 
     @rule()
     def clear(self) -> None:
-        self.cache.clear()
+        self.real.clear()
         self.model.entries.clear()
 
     @rule(budget=st.sampled_from([BUDGET, BUDGET // 2, BUDGET * 2]))
     def resize(self, budget: int) -> None:
-        self.cache.resize(budget)
-        self.model.budget = budget
-        for expired in [name for name, entry in self.model.entries.items() if entry.over][:SWEPT]:
-            del self.model.entries[expired]
-        if self.model.bytes > budget:
-            self.model.make_room(budget)
+        self.real.resize(budget)
+        self.model.begun, self.model.budget = True, budget
+        self.model.make_room(budget)
 
-    def _both(self, real: Any, modelled: Any) -> bool:
-        """Do the same to both; tell whether both answered the same, an error included."""
-        answers = []
-        for act in (real, modelled):
-            try:
-                answers.append(act())
-            except EntryTooLarge as error:
-                answers.append((error.size, error.budget))
-        return bool(answers[0] == answers[1])
+    @rule(name=NAMES, by=st.sampled_from([-1, 1]))
+    def repair(self, name: str, by: int) -> None:
+        """Take something away that nobody should, and let the account be repaired."""
+        if name in self.model.entries:
+            shard = self.real.cache.entries.shards[0]
+            self.client.hdel(shard.blobs, name) if by > 0 else self.client.zrem(shard.ends, name)
+            found = self.real.repair()
+            assert (found.drift, found.faults) == (0, 0)
+            del self.model.entries[name]
 
-    @invariant()
-    def both_hold_the_same_in_the_same_order(self) -> None:
-        order = [name.decode() for name in _raw(self.engine)("ZRANGE", self.keys.uses, 0, -1)]
-        assert order == list(self.model.entries)
+    def agrees(self, look: Look) -> None:
+        model = self.model
+        uses, ends = look.of("u"), look.of("e")
+        assert list(uses[""].holds if uses else {}) == list(model.entries)
+        over = {name: at / 1000 - look.now for name, at in (ends[""].holds if ends else {}).items()}
+        assert over.keys() == model.entries.keys()
+        assert all(near(over[name], entry.left) for name, entry in model.entries.items())
+        said, found = self.other.stats(), self.other.check()
+        assert said.bytes == model.bytes == found.counted_bytes <= said.budget
+        assert (found.drift, found.faults, found.entries) == (0, 0, len(model.entries))
+        assert said.entries == sum(not entry.over for entry in model.entries.values())
+        assert said.budget == (model.budget if model.begun else BUDGET)
+        counts = {name: getattr(said, name) for name in ("hits", "misses", "evictions", "expirations", "refused")}
+        assert counts == {name: model.counted[name] for name in counts}
+        live = {name: entry for name, entry in model.entries.items() if not entry.over}
+        assert {name: entry.content for name, entry in self.other.cache.items()} == {
+            name: entry.content for name, entry in live.items()
+        }
+        assert all(seen.left > 2 * 86400 - 40_000 for key, seen in look.items() if key[-2:] in (":d", ":m", ":u", ":e"))
 
-    @invariant()
-    def the_budget_holds_and_the_account_is_right(self) -> None:
-        said, found = self.cache.stats(), self.cache.check()
-        assert said.bytes == self.model.bytes == found.counted_bytes <= said.budget
-        assert (found.drift, found.faults, found.entries) == (0, 0, len(self.model.entries))
-        assert said.entries == sum(not entry.over for entry in self.model.entries.values())
 
-
-def _raw(engine: Engine) -> Any:
-    return lambda *words: engine.run(command(*words, read=lambda reply: reply))
-
-
-@pytest.mark.parametrize("kind", sorted(available()))
+@everywhere
 def test_the_cache_does_what_the_model_does(kind: str) -> None:
-    with Server(available()[kind]) as server, Engine.from_url(server.url) as engine:
-        on_this_server = type("TextCache", (TextCache,), {"engine": engine})
-        run_machine(on_this_server, settings=settings(max_examples=50, stateful_step_count=40, deadline=None))
+    run(TextCache, kind, examples=50)

@@ -1,0 +1,201 @@
+"""Work that must run once, done by three who crash, come late and are overtaken, equals its model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+from looks import near
+from machines import TTL, Look, Machine, everywhere, run
+from models.base import Call
+from models.claim import Claim as Model
+from models.claim import Taken
+
+from redis_state import AlreadyClaimed
+from redis_state.claim import steps
+from redis_state.claim.steps import Terms
+from redis_state.keys import Keys
+from redis_state.lock.steps import Request, inspect, leave, renew
+from redis_state.mapping.records import Records
+
+LEASE, BACKOFF = 200.0, 150.0
+MOST = 3
+takers = st.sampled_from(["a", "b", "c"])
+lateness = st.sampled_from([0, 0, 0, 1, 2, 3])  # how many have taken it since
+ways = ["finish", "fail", "fail", "fail", "update", "update"]
+
+
+class Working(Machine):
+    """What takers of one piece of work may do. ``work`` is the model of the claim."""
+
+    records: ClassVar[Records]
+    terms: ClassVar[Terms]
+    name: ClassVar[str]
+    work: Model
+
+    def start(self) -> None:
+        self.given: list[tuple[str, int, int]] = []  # taker, token, attempt
+        self.granted = 0  # the newest token that the server knows of the lock itself
+        self.lease = self.rest = 0.0  # seconds that the lease, and the rest after a failure, last yet
+        self.died = False  # the lease of the last taker ended
+
+    def stock(self) -> None:
+        self.take("a")
+
+    def lost(self) -> None:
+        """Forget all but the tokens: those who have one go on with it."""
+        self.granted, self.lease, self.rest, self.died = 0, 0.0, 0.0, False
+        self.work = self.work.wipe(None)
+
+    def gone(self) -> None:
+        """Let the record be gone: what tokens were seen is known of the lock alone."""
+        work = replace(self.work, state=None, attempts=0, notes=None, result=None)
+        self.work = work if work.newest is None else replace(work, newest=self.granted)
+
+    def older(self, seconds: float) -> None:
+        self.lease, self.rest = self.lease - seconds, self.rest - seconds
+        if self.work.holder is not None and self.lease < 0:
+            self.work = self.work.expire(None)
+            self.died = True
+
+    def want(self, who: str) -> Request:
+        return Request(self.records.keys, self.name, LEASE, who, "note", owner=f"owner {who}")
+
+    @rule(who=takers)
+    def take(self, who: str) -> None:
+        def taking() -> Taken:
+            taken = self.engine.run(self.terms.take(self.want(who), self.records, {"status": self.terms.taken}))
+            return Taken(taken.lease.fence, taken.attempt, taken.previous and taken.previous.get("notes"))
+
+        if self.rests():
+            with self.refused(AlreadyClaimed) as caught:
+                taking()
+            assert caught.value.holder is None
+            assert near(caught.value.remaining, self.rest)
+            return
+        said = self.same("take", (who, MOST), taking)
+        if isinstance(said, Taken):
+            self.given.append((who, said.token, said.attempt))
+            self.granted = said.token
+            self.lease, self.rest, self.died = LEASE, 0.0, False
+
+    def may_end(self) -> bool:
+        """Tell whether those who have a token are to say how it went."""
+        return True
+
+    def rests(self) -> bool:
+        work = self.work
+        return self.rest > 0 and work.state == "failed" and work.holder is None and work.attempts < MOST
+
+    @precondition(lambda self: self.given)
+    @rule(late=lateness, how=st.sampled_from(ways), what=st.integers(0, 9))
+    def go_on(self, late: int, how: str, what: int) -> None:
+        """Let the last taker, or one before, say how it goes."""
+        who, token, attempt = self.given[max(0, len(self.given) - 1 - late)]
+        want = self.want(who)
+        before = self.work
+        if how != "update" and not self.may_end():
+            return
+        if how == "finish":
+            op: Any = self.terms.confirm(want, self.records, token, what)
+            said = self.same(how, (who, token, what), self.done(op))
+        elif how == "fail":
+            op = self.terms.fail(want, self.records, token, "error", attempt)
+            said = self.same(how, (who, token), self.done(op))
+        else:
+            op = self.records.patch(self.name, {"notes": what}, fence=token)
+            said = self.worked(how, (token, what), lambda: self.engine.run(op))
+        if said is True and how != "update":
+            self.died = False
+            self.rest = self.terms.rest(attempt) if how == "fail" else 0.0
+        assert said is not False or before.state is None
+
+    def worked(self, verb: str, args: tuple[Any, ...], act: Callable[[], Any]) -> Any:
+        """Do the same to the server and to ``work``."""
+        return self.same(verb, args, act)
+
+    def done(self, op: Any) -> Callable[[], bool]:
+        return lambda: self.engine.run(op) is None
+
+    @rule(who=takers)
+    def renew(self, who: str) -> None:
+        assert self.engine.run(renew(self.want(who), LEASE)) is (self.work.holder == who)
+        if self.work.holder == who:
+            assert self.engine.run(self.records.touch(self.name)) is (self.name in self.look.of("r"))
+            self.lease = LEASE
+            self.renewed.add(self.name)
+
+    @rule(who=takers)
+    def leave(self, who: str) -> None:
+        self.worked("leave", (who,), lambda: self.engine.run(leave(self.want(who))))
+
+    @rule()
+    def reopen(self) -> None:
+        said = self.worked("reopen", (), lambda: self.engine.run(steps.reopen(self.records, self.name)))
+        self.rest = 0.0 if said else self.rest
+
+    def agrees(self, look: Look) -> None:
+        info = self.observer.run(inspect(self.records.keys, self.name))
+        assert (info and info.container) == self.work.holder
+        if info is not None:
+            assert (info.fence, info.note) == (self.given[-1][1], "note")
+            assert near(info.remaining, self.lease)
+        leases = look.of("h")[""].holds if "" in look.of("h") else {}
+        assert leases.keys() == ({self.name} if self.work.holder or self.died else set())
+        assert all(near(ends / 1000 - look.now, self.lease) for ends in leases.values())
+        record = look.of("r").get(self.name)
+        if record is not None:
+            assert record.holds.get("@claim") == self.work.state
+            assert int(record.holds.get("@attempts", 0)) == self.work.attempts
+            if self.work.state == "taken":
+                assert int(record.holds["@fence"]) == self.given[-1][1]
+                assert "@retry_at" not in record.holds
+
+
+class Claiming(Working):
+    """A claim by itself: whatever happens to its record, the token decides."""
+
+    indexed = "r"
+    records = Records(Keys("claims"), TTL)
+    terms = Terms(MOST, BACKOFF)
+    name = "job"
+
+    def start(self) -> None:
+        super().start()
+        self.model = Model()
+
+    @property
+    def work(self) -> Model:
+        return self.model
+
+    @work.setter
+    def work(self, work: Model) -> None:
+        self.model = work
+
+    def older(self, seconds: float) -> None:
+        super().older(seconds)
+        if self.name in self.expired(seconds):
+            self.gone()
+
+    @rule()
+    def remove(self) -> None:
+        assert self.engine.run(self.records.remove(self.name)) is (self.model.state is not None)
+        self.gone()
+
+    def agrees(self, look: Look) -> None:
+        super().agrees(look)
+        stalled = self.died and self.model.state == "taken"
+        assert self.observer.follow(steps.stalled(self.records)) == ([self.name] if stalled else [])
+        assert self.model.step(Call("look"), self.seen())
+
+    def seen(self) -> tuple[str, Any] | None:
+        found = self.observer.run(self.records.get(self.name))
+        return found and (found.fields["status"], found.fields.get("notes"))
+
+
+@everywhere
+def test_a_claim_equals_its_model(kind: str) -> None:
+    run(Claiming, kind, examples=70)
