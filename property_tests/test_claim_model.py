@@ -82,10 +82,6 @@ class Working(Machine):
             self.granted = said.token
             self.lease, self.rest, self.died = LEASE, 0.0, False
 
-    def may_end(self) -> bool:
-        """Tell whether those who have a token are to say how it went."""
-        return True
-
     def rests(self) -> bool:
         work = self.work
         return self.rest > 0 and work.state == "failed" and work.holder is None and work.attempts < MOST
@@ -97,8 +93,6 @@ class Working(Machine):
         who, token, attempt = self.given[max(0, len(self.given) - 1 - late)]
         want = self.want(who)
         before = self.work
-        if how != "update" and not self.may_end():
-            return
         if how == "finish":
             op: Any = self.terms.confirm(want, self.records, token, what)
             said = self.same(how, (who, token, what), self.done(op))
@@ -112,6 +106,14 @@ class Working(Machine):
             self.died = False
             self.rest = self.terms.rest(attempt) if how == "fail" else 0.0
         assert said is not False or before.state is None
+
+    @precondition(lambda self: self.work.state == "taken")
+    @rule(who=takers)
+    def fail_and_try_again(self, who: str) -> None:
+        self.go_on(late=0, how="fail", what=0)
+        self.time_passes(times=1)
+        self.take(who)
+        self.refusing = False
 
     def worked(self, verb: str, args: tuple[Any, ...], act: Callable[[], Any]) -> Any:
         """Do the same to the server and to ``work``."""

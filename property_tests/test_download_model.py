@@ -82,7 +82,8 @@ class Downloads(Machine):
         data = {"total_bytes": total, "owner": owner, "title": "t"}
         found = self.model.get(name)
         resumes = found is not None and not found.finished
-        if found and resumes and None not in (found.total, total) and found.total != total:
+        other = found and resumes and None not in (found.total, total) and found.total != total
+        if other or (found and resumes and total is not None and total <= max(found.sent, default=-1)):
             with self.refused(ValueError):
                 self.real.begin(name, data)
             return

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
-from looks import NEAR, near, numbers_of
+from looks import NEAR, numbers_of
 from machines import TTL, Look, agreed, everywhere, run
 from models.base import UNKNOWN, Call, Refused
 from models.claim import Claim
@@ -128,9 +128,9 @@ class Uploads(Working):
         if self.same("create", (total,), lambda: bool(self.real.create_session(data))) is True:
             self.dead.pop("u", None)
 
-    @precondition(lambda self: not self.model.exists)
     @rule(total=totals, who=takers)
     def create_whole(self, total: int, who: str) -> None:
+        self.remove(chance=3)
         self.create(total)
         self.all_arrive(many=True, checksum=None)
         self.take(who)
@@ -186,11 +186,6 @@ class Uploads(Working):
 
     # --- its end ----------------------------------------------------------------------------------
 
-    def may_end(self) -> bool:
-        """Keep to assemblies that are under way, and whose chunks are as young as their record."""
-        fresh = all(near(left, TTL) for left in self.look.left("b").values())
-        return not self.model.exists or (self.work.state == "taken" and fresh)
-
     def rests(self) -> bool:
         return super().rests() and self.model.exists and not self.model.closed
 
@@ -200,12 +195,13 @@ class Uploads(Working):
             self.dead["u"] = 0.0
 
     @precondition(lambda self: self.work.state == "taken" and not self.model.closed)
-    @rule(how=st.sampled_from(["finish", "fail", ""]))
-    def abort_under_the_assembly(self, how: str) -> None:
-        if how:
+    @rule(how=st.sampled_from(["finish", "finish", "fail"]), aborted=st.booleans())
+    def end_the_assembly(self, how: str, aborted: bool) -> None:
+        """Say how it went, perhaps of an upload that was aborted just before."""
+        if aborted:
             self.abort(chance=3)
-            self.go_on(late=0, how=how, what=1)
-            self.refusing = False
+        self.go_on(late=0, how=how, what=1)
+        self.refusing = False
 
     @rule(chance=st.integers(0, 3))
     def remove(self, chance: int) -> None:

@@ -64,10 +64,6 @@ class Work(Generic[T]):
     def __post_init__(self) -> None:
         checked("negative_ttl", self.negative_ttl)
 
-    def again(self) -> Plan[Found | None]:
-        """See whether the value is there by now."""
-        return self.found((yield from do_all(self.peek())))
-
     def look(self) -> Plan[Seen]:
         """See whether the value is there by now, or how computing it failed. One round trip."""
         news, failure = self.keys.news(self.name), self.keys.failure(self.name)
@@ -157,11 +153,12 @@ def once(engine: Engine, work: Work[T], compute: Callable[[], T]) -> T:
 
 
 def _lead(engine: Engine, work: Work[T], compute: Callable[[], T], release: Callable[[], None]) -> T:
-    said = ""
+    said: str | None = None  # nothing was computed
     try:
-        found = engine.follow(work.again())  # somebody may have stored it just before the lock was ours
-        if found is not None and not found.stale:
-            return found.value  # type: ignore[no-any-return]
+        # Somebody may have stored it, or failed, just before the lock was ours.
+        if (content := work.answer(engine.follow(work.look()))) is not None:
+            return content.value  # type: ignore[no-any-return]
+        said = ""
         try:
             value = compute()
             with suppress(CallError, EntryTooLarge):  # computed, if not kept
@@ -172,8 +169,11 @@ def _lead(engine: Engine, work: Work[T], compute: Callable[[], T], release: Call
         return value
     finally:
         with suppress(CallError, LockLost):  # it ends by itself, with the lease
+            if said and work.negative_ttl:  # known before the next one may compute
+                engine.run(work.announce(said))
             release()
-            engine.run(work.announce(said))
+            if said is not None and not (said and work.negative_ttl):
+                engine.run(work.announce(said))
 
 
 # --- asyncio ------------------------------------------------------------------------------------------
@@ -205,17 +205,20 @@ async def _lead_awaited(
     compute: Callable[[], T | Awaitable[T]],
     release: Callable[[], Awaitable[None]],
 ) -> T:
-    said = ""
+    said: str | None = None
 
     async def end() -> None:
         with suppress(CallError, LockLost):
+            if said and work.negative_ttl:
+                await engine.run(work.announce(said))
             await release()
-            await engine.run(work.announce(said))
+            if said is not None and not (said and work.negative_ttl):
+                await engine.run(work.announce(said))
 
     try:
-        found = await engine.follow(work.again())
-        if found is not None and not found.stale:
-            return found.value  # type: ignore[no-any-return]
+        if (content := work.answer(await engine.follow(work.look()))) is not None:
+            return content.value  # type: ignore[no-any-return]
+        said = ""
         try:
             made = compute()
             value = cast("T", await made if inspect.isawaitable(made) else made)

@@ -18,6 +18,7 @@ from redis_state import (
     Claim,
     Engine,
     LockLost,
+    OutcomeUnknown,
     RecordMapping,
     StaleToken,
     UnsupportedType,
@@ -129,6 +130,18 @@ def test_all_writes_through_a_claim_are_fenced(state: RedisConversionState, othe
     new.finish("new")
     with pytest.raises(StaleToken):
         state.active_conversions.put("k", {"status": "late"}, fence=old)
+
+
+def test_what_is_done_stays_done(state: RedisConversionState) -> None:
+    """As when the answer to finish() was lost, and the block then says that it failed."""
+    with pytest.raises(OutcomeUnknown) as unknown, state.claim("k") as claim:
+        claim.finish("result")
+        claim._why = ""  # it was not told
+        raise OutcomeUnknown("no answer")
+    assert "the claim was not failed" in unknown.value.__notes__[0]
+    assert dict(state.active_conversions["k"]) == {"status": "completed", "result": "result"}
+    with pytest.raises(AlreadyDone):
+        state.claim("k")
 
 
 def test_a_failure_that_comes_too_late_is_refused(state: RedisConversionState, other: RedisConversionState) -> None:

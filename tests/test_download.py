@@ -115,6 +115,14 @@ def test_an_unknown_size_can_be_told_later(state: RedisDownloadState) -> None:
     assert state.begin("d", {"total_bytes": 2 * 10**15}).fraction == 0.5
 
 
+def test_a_size_below_what_was_sent_is_refused(state: RedisDownloadState) -> None:
+    state.begin("d")
+    state.advance("d", 50, 50)
+    with pytest.raises(ValueError, match="bytes up to 100 already"):
+        state.begin("d", {"total_bytes": 99})
+    assert state.begin("d", {"total_bytes": 100}).bytes_sent == 50
+
+
 def test_speed_is_measured_by_the_servers_clock(state: RedisDownloadState, server: Server) -> None:
     before = time.monotonic()
     state.begin("d", {"total_bytes": 10_000})

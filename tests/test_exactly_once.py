@@ -166,7 +166,7 @@ def test_a_request_that_arrives_after_its_retry_and_100_other_calls_changes_noth
     assert m["k"].version == before[0].version
 
 
-def test_a_request_that_arrives_after_its_time_changes_nothing(proxy: Proxy, server: Server) -> None:
+def test_a_request_that_arrives_after_its_time_changes_nothing(proxy: Proxy, engine: Engine, server: Server) -> None:
     with Engine.from_url(proxy.url, deadline=0.3, socket_timeout=0.2) as hasty:
         m = mapping(hasty)
         m["k"] = {"n": 1}
@@ -179,10 +179,10 @@ def test_a_request_that_arrives_after_its_time_changes_nothing(proxy: Proxy, ser
         assert {reply[0] for reply in late} == {b"void"}
         assert m["k"] == {"n": 1}
         with pytest.raises(NotApplied):
-            hasty.resolve(unknown.value)
+            engine.resolve(unknown.value)
 
 
-def test_an_unknown_outcome_that_was_applied_is_resolved_to_its_result(proxy: Proxy) -> None:
+def test_an_unknown_outcome_that_was_applied_is_resolved_to_its_result(proxy: Proxy, engine: Engine) -> None:
     with Engine.from_url(proxy.url, deadline=0.4, socket_timeout=0.1) as hasty:
         m = mapping(hasty)
         m["k"] = {"n": 41}
@@ -191,12 +191,12 @@ def test_an_unknown_outcome_that_was_applied_is_resolved_to_its_result(proxy: Pr
         with pytest.raises(OutcomeUnknown, match=r"record/increment: sent to .*; engine.resolve") as unknown:
             m.increment("k", "n")
         proxy.blackhole(False)
-        assert hasty.resolve(unknown.value) == 42
-        assert hasty.resolve(unknown.value) == 42
+        assert engine.resolve(unknown.value) == 42
+        assert engine.resolve(unknown.value) == 42
         assert m["k"] == {"n": 42}
 
 
-def test_an_unknown_outcome_stays_so_while_nobody_can_tell(proxy: Proxy) -> None:
+def test_an_unknown_outcome_stays_so_while_nobody_can_tell(proxy: Proxy, engine: Engine) -> None:
     with Engine.from_url(proxy.url, deadline=0.4, socket_timeout=0.1) as hasty:
         m = mapping(hasty)
         m["k"] = {"n": 41}
@@ -212,7 +212,7 @@ def test_an_unknown_outcome_stays_so_while_nobody_can_tell(proxy: Proxy) -> None
         assert again.value is unknown.value
         assert isinstance(again.value.__cause__, ServerUnavailable)
         proxy.refuse(False)
-        assert hasty.resolve(unknown.value) == 42
+        assert engine.resolve(unknown.value) == 42
 
 
 def test_an_entry_that_was_created_is_returned_though_nobody_answers_any_more(proxy: Proxy) -> None:
@@ -224,7 +224,7 @@ def test_an_entry_that_was_created_is_returned_though_nobody_answers_any_more(pr
         assert m["k"] == {"n": 1}
 
 
-def test_an_unknown_outcome_that_was_not_applied_is_proven_so(proxy: Proxy) -> None:
+def test_an_unknown_outcome_that_was_not_applied_is_proven_so(proxy: Proxy, engine: Engine) -> None:
     with Engine.from_url(proxy.url, deadline=0.4, socket_timeout=0.1) as hasty:
         m = mapping(hasty)
         m["k"] = {"n": 41}
@@ -233,11 +233,11 @@ def test_an_unknown_outcome_that_was_not_applied_is_proven_so(proxy: Proxy) -> N
             m.increment("k", "n")
         proxy.blackhole(False)
         with pytest.raises(NotApplied, match="never ran, and now never will"):
-            hasty.resolve(unknown.value)
+            engine.resolve(unknown.value)
         assert m["k"] == {"n": 41}
 
 
-def test_an_outcome_is_undecided_while_a_copy_may_still_arrive(proxy: Proxy) -> None:
+def test_an_outcome_is_undecided_while_a_copy_may_still_arrive(proxy: Proxy, engine: Engine) -> None:
     with Engine.from_url(proxy.url, deadline=2.0, socket_timeout=0.1) as hasty:
         m = mapping(hasty)
         m["k"] = {"n": 1}
@@ -248,11 +248,11 @@ def test_an_outcome_is_undecided_while_a_copy_may_still_arrive(proxy: Proxy) -> 
         unknown.value.identity = type(identity)(identity.record, identity.number, identity.void_at + 60_000)
         proxy.blackhole(False)
         with pytest.raises(OutcomeUnknown) as again:
-            hasty.resolve(unknown.value)
+            engine.resolve(unknown.value)
         assert again.value is unknown.value
 
 
-def test_the_calls_after_an_unknown_one_are_not_taken_for_it(proxy: Proxy) -> None:
+def test_the_calls_after_an_unknown_one_are_not_taken_for_it(proxy: Proxy, engine: Engine) -> None:
     with Engine.from_url(proxy.url, deadline=0.4, socket_timeout=0.1) as hasty:
         m = mapping(hasty)
         m["k"] = {"n": 0}
@@ -262,7 +262,7 @@ def test_the_calls_after_an_unknown_one_are_not_taken_for_it(proxy: Proxy) -> No
             m.increment("k", "n", 100)
         proxy.blackhole(False)
         assert [m.increment("k", "n") for _ in range(3)] == [101, 102, 103]
-        assert hasty.resolve(unknown.value) == 100
+        assert engine.resolve(unknown.value) == 100
 
 
 def test_a_read_that_nobody_answers_is_not_in_doubt(proxy: Proxy) -> None:

@@ -20,7 +20,8 @@ from servers import Server
 from redis_state import Engine, ServerFull, ServerUnavailable
 from redis_state.cache import CacheEntry, RedisTextCache
 from redis_state.cache.text import upkeep
-from redis_state.errors import EntryTooLarge
+from redis_state.engine.op import just
+from redis_state.errors import CorruptValue, EntryTooLarge
 
 BUDGET = 150_000
 SECONDS = 3.0
@@ -248,3 +249,16 @@ def test_a_put_that_evicts_a_hundred_thousand_never_blocks_for_long() -> None:
         # One script for all of it would block for nearly as long as it took. Others have the core at times.
         assert sum(slow) < took / 2, f"{slow} of {took} s"
         assert worst[0] < took / 4
+
+
+def test_a_put_ends_though_the_account_says_too_much(engine: Engine) -> None:
+    cache = RedisTextCache(engine=engine, budget=BUDGET)
+    cache.put("a", "x")
+    (shard,) = cache.cache.entries.shards
+    page = engine.run(upkeep.page(shard, 0))
+    drift = upkeep.REPAIR(**shard._asdict(), packed=page.packed, bytes=page.bytes + BUDGET, count=1)
+    engine.run(drift.meaning(repaired=just(None), changed=just(None)))
+    with pytest.raises(CorruptValue, match=r"repair\(\) mends it"):
+        cache.put("b", "x")
+    cache.repair()
+    assert cache.put("b", "x")

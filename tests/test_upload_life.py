@@ -17,6 +17,7 @@ from redis_state import (
     Engine,
     QuotaExceeded,
     StaleToken,
+    UnknownSession,
     UploadClosed,
     UploadIncomplete,
 )
@@ -300,6 +301,33 @@ def test_an_incomplete_upload_is_not_assembled(state: RedisUploadState) -> None:
     assert (caught.value.received, caught.value.total) == (10, 20)
     with pytest.raises(UploadIncomplete, match="undeclared"):
         state.claim_assembly(opened(state, None))
+
+
+def test_a_failed_assembly_renews_what_has_arrived(state: RedisUploadState, engines: Engine, server: Server) -> None:
+    uid = opened(state, 30)
+    state.accept_chunks(uid, [(n, 10, "sum") for n in range(3)])
+    claim = state.claim_assembly(uid, auto_renew=False)
+    keys = state.sessions.entries.keys
+    with server.client() as client:
+        chunks = [keys.bitmap(uid), keys.checksums(uid)]
+        for key in chunks:
+            client.pexpire(key, 5000)
+        claim.fail("disk full")
+        assert all(client.pttl(key) > 5000 for key in chunks)  # type: ignore[operator]
+
+
+def test_who_assembled_an_upload_of_before_says_nothing_of_the_new_one(state: RedisUploadState) -> None:
+    uid = opened(state)
+    state.accept_chunk(uid, 0, 10)
+    old = state.claim_assembly(uid, auto_renew=False)
+    state.sessions.delete(uid)
+    state.create_session({"upload_id": uid, "total_size": 20, "chunk_size": 10})
+    state.accept_chunk(uid, 1, 10)
+    for end in (lambda: old.fail("late"), old.finish):
+        with pytest.raises(UnknownSession):
+            end()
+    assert state.missing(uid) == [range(1)]
+    assert state.sessions[uid]["status"] == "uploading"
 
 
 def test_a_failed_assembly_can_be_taken_again(state: RedisUploadState) -> None:

@@ -16,9 +16,7 @@ local token     = ARGV[3]              -- the claim's
 local ttl_ms    = tonumber(ARGV[4])    -- the record lives this long from now
 local fields    = { unpack(ARGV, 5) }  -- field, value, field, value, ...
 
-local newest = include('lib/claim').settle(
-  entry, partition, lock, guard, leases, queue, wake, name, owner, token, ttl_ms, 'done', fields)
-if newest then
-  return { 'stale', newest }
-end
-return { 'confirmed' }
+local keys = { entry = entry, partition = partition, companions = {}, lock = lock, guard = guard, leases = leases,
+  queue = queue, wake = wake }
+local claim = include('lib/claim')
+return claim.settle(keys, name, owner, token, ttl_ms, 'done', fields) or { 'confirmed' }

@@ -3,6 +3,7 @@
 -- Said twice: once.  Work: O(fields).  When full: runs.
 -- Replies  {'failed'}
 --          {'stale', newest}      somebody else has taken it since
+--          {'done', result}       it was confirmed before
 local entry     = KEYS[1]              -- hash: the record
 local partition = KEYS[2]              -- zset: the index
 local lock      = KEYS[3]              -- hash: owner, fence, container, since, note; lives for the lease
@@ -19,9 +20,7 @@ local fields    = { unpack(ARGV, 6) }  -- field, value, field, value, ...
 
 fields[#fields + 1] = '@retry_at'
 fields[#fields + 1] = math.floor(now_us / 1000) + rest_ms
-local newest = include('lib/claim').settle(
-  entry, partition, lock, guard, leases, queue, wake, name, owner, token, ttl_ms, 'failed', fields)
-if newest then
-  return { 'stale', newest }
-end
-return { 'failed' }
+local keys = { entry = entry, partition = partition, companions = {}, lock = lock, guard = guard, leases = leases,
+  queue = queue, wake = wake }
+local claim = include('lib/claim')
+return claim.settle(keys, name, owner, token, ttl_ms, 'failed', fields) or { 'failed' }

@@ -3,6 +3,7 @@
 -- Said twice: once.  Work: O(fields), 3,500 at most.  When full: refuses.
 -- Replies  {'active', sent, offset, total, rate}   offset: all bytes before it were sent; total: -1 unknown
 --          {'other', total}                        another size was given before
+--          {'beyond', ends}                        bytes behind such an end were sent
 --          {'quota', owner, what, used, limit}     the owner has too many active
 local entry     = KEYS[1]               -- hash: the record
 local partition = KEYS[2]               -- zset: the index
@@ -25,6 +26,10 @@ local found = downloads.read(entry)
 local resumes = found and not found.finished
 if resumes and found.total and total >= 0 and found.total ~= total then
   return { 'other', found.total }
+end
+local most_sent = resumes and tonumber(string.match(found.ranges, '(%d+)$')) or 0
+if total >= 0 and total < most_sent then
+  return { 'beyond', most_sent }
 end
 local counted, of = ledger.fact(books, name)
 local used = ledger.used(books, owner)

@@ -7,6 +7,7 @@
 local record = include('lib/record')
 local progress = {}
 
+local KEPT_MS = 5356800000    -- 62 days: writes renew a run, and do not know whether its completion is on offer
 local PROCESSING, COMPLETED, FAILED = '"processing"', '"completed"', '"failed"'
 
 -- Return processed, total (nil when there is no such run), status, the record's ttl and version.
@@ -38,8 +39,9 @@ end
 -- Give a completion to one caller until `lease_end`.
 function progress.offer(completions, name, lease_end, ttl_ms)
   redis.call('ZADD', completions, lease_end, name)
-  if redis.call('PTTL', completions) < ttl_ms then
-    redis.call('PEXPIRE', completions, 2 * ttl_ms)
+  local kept_ms = math.max(KEPT_MS, 2 * ttl_ms)
+  if redis.call('PTTL', completions) < kept_ms / 2 then
+    redis.call('PEXPIRE', completions, kept_ms)
   end
 end
 

@@ -7,7 +7,8 @@
 -- Replies  {'settled'}
 --          {'stale', newest}      somebody else has taken it since
 --          {'closed', state}      it was aborted
---          {'unknown'}            no such session any more
+--          {'done', result}       it was stored before
+--          {'unknown'}            no such session any more; one that was made anew is another
 local entry     = KEYS[1]              -- hash: the record
 local partition = KEYS[2]              -- zset: the index
 local seen      = KEYS[3]              -- bitmap of accepted chunks
@@ -30,7 +31,7 @@ local rest_ms   = tonumber(ARGV[5])    -- until it may be tried again
 local fields    = { unpack(ARGV, 6) }  -- field, value, field, value, ...
 
 local session = include('lib/upload').read(entry)
-if not session then
+if not session or not redis.call('HGET', entry, '@claim') then
   return { 'unknown' }
 elseif session.closed == 'aborted' then
   return { 'closed', session.closed }
@@ -39,11 +40,12 @@ if state == 'failed' then
   fields[#fields + 1] = '@retry_at'
   fields[#fields + 1] = math.floor(now_us / 1000) + rest_ms
 end
-local settle = include('lib/claim').settle
-local newest = settle(
-  entry, partition, lock, guard, leases, queue, wake, name, owner, token, session.ttl_ms, state, fields)
-if newest then
-  return { 'stale', newest }
+local keys = { entry = entry, partition = partition, companions = { seen, sums }, lock = lock, guard = guard,
+  leases = leases, queue = queue, wake = wake }
+local claim = include('lib/claim')
+local refusal = claim.settle(keys, name, owner, token, session.ttl_ms, state, fields)
+if refusal then
+  return refusal
 end
 if state == 'done' then
   local books = { open = open, facts = facts, accounts = accounts, dead = dead, memos = memos }

@@ -55,7 +55,12 @@ class Claim(Model):
         return self._refuses(said) if self._stale(token) else said == YES and self._ended("done", owner, token, result)
 
     def fail(self, said: Any, owner: str, token: int) -> Claim | bool:
-        return self._refuses(said) if self._stale(token) else said == YES and self._ended("failed", owner, token)
+        """What is done stays done."""
+        if self._stale(token):
+            return self._refuses(said)
+        if self.state == "done":
+            return said == Refused("AlreadyDone", (self.result,)) and self
+        return said == YES and self._ended("failed", owner, token)
 
     def reopen(self, said: Any) -> Claim | bool:
         """Allow as many attempts again, of work that is neither done nor held."""

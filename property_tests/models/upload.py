@@ -144,7 +144,8 @@ class Upload(Model):
         return self._ends_assembly(said, Call("fail", (owner, token)), self.closed)
 
     def _ends_assembly(self, said: Any, call: Call, closed: str | None) -> Upload | bool:
-        if not self.exists:
+        """One that was made anew is another: nobody has taken it."""
+        if not self.exists or self.work.state is None:
             return said == UNKNOWN_SESSION and self
         if self.closed == "aborted":
             return said == Refused("UploadClosed", ("aborted",)) and self

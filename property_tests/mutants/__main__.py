@@ -27,7 +27,10 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the examples that Hypothesis draws (1)")
     parser.add_argument("--unproven", action="store_true", help="do not run the tests on the code as it is first")
     parser.add_argument("--write", action="store_true", help="put the table into property_tests/README.md")
-    return parser.parse_args(words)
+    asked = parser.parse_args(words)
+    if asked.write and asked.k:
+        parser.error("the table is of all mutants: --write goes without -k")
+    return asked
 
 
 def main() -> int:

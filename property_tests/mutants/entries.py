@@ -139,7 +139,7 @@ ENTRIES = (
             "        self.engine.run(self._entries.remove(key))\n"
         ),
         why="pop reads, and then deletes: two callers both get the entry",
-        caught_by=PARALLEL,
+        caught_by="tests/test_mapping.py::test_each_entry_is_taken_by_exactly_one",
     ),
     Mutant(
         name="mapping/mutate-in-two-steps",
@@ -155,7 +155,7 @@ ENTRIES = (
         text="local newest = record.newer(token, fence, guard)\n",
         wrong="redis.call('DEL', entry, unpack(companions))\nlocal newest = record.newer(token, fence, guard)\n",
         why="a delete that is refused for its old token has deleted",
-        caught_by=RECORDS,
+        caught_by=RECORDS + " tests/test_record.py::test_an_older_token_changes_nothing",
     ),
     Mutant(
         name="index/counts-the-expired",

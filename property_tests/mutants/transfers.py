@@ -48,7 +48,7 @@ TRANSFERS = (
         text="local completes = session.total == session.bytes and not session.whole",
         wrong="local completes = session.total == session.bytes",
         why="a duplicate of the last chunk completes again",
-        caught_by=UPLOAD,
+        caught_by="property_tests/test_parallel_upload.py::test_an_upload_in_parallel",
     ),
     Mutant(
         name="upload/quota-kept-when-complete",
@@ -56,7 +56,7 @@ TRANSFERS = (
         text="local reserves = not completes and (session.total or session.bytes) or nil",
         wrong="local reserves = session.total or session.bytes",
         why="an upload that is whole goes on reserving",
-        caught_by=UPLOAD,
+        caught_by=UPLOAD + " tests/test_upload_life.py::test_what_ends_gives_back",
     ),
     Mutant(
         name="upload/quota-kept-when-aborted",
@@ -123,6 +123,22 @@ TRANSFERS = (
         caught_by=LIFE + "test_an_abort_takes_the_assembly_away",
     ),
     Mutant(
+        name="upload/old-assembly-ends-a-new-upload",
+        file="lua/upload/settle.lua",
+        text="if not session or not redis.call('HGET', entry, '@claim') then",
+        wrong="if not session then",
+        why="who assembled an upload that is gone says how it went of another one of that name",
+        caught_by=LIFE + "test_who_assembled_an_upload_of_before_says_nothing_of_the_new_one",
+    ),
+    Mutant(
+        name="upload/chunks-die-before-their-upload",
+        file="lua/upload/settle.lua",
+        text="companions = { seen, sums }",
+        wrong="companions = {}",
+        why="a failed assembly renews the record, and not what says which chunks are there",
+        caught_by=LIFE + "test_a_failed_assembly_renews_what_has_arrived",
+    ),
+    Mutant(
         name="transfer/living-one-is-buried",
         file="lua/lib/burial.lua",
         text="if ends and ends >= now then",
@@ -168,7 +184,7 @@ TRANSFERS = (
         text="used >= most then",
         wrong="used > most then",
         why="an owner has one download too many",
-        caught_by=DOWNLOAD,
+        caught_by=DOWNLOAD + " tests/test_download.py::test_an_owner_has_so_many",
     ),
     Mutant(
         name="download/place-kept-when-finished",

@@ -6,7 +6,7 @@ the record that carries a bare token is compared with the lock's last one, too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from time import monotonic
@@ -146,13 +146,19 @@ def taking(name: str) -> dict[str, Any]:
     def resting(ms: int) -> None:
         raise AlreadyClaimed(name, None, ms / 1000)
 
-    def done(result: bytes) -> None:
-        raise AlreadyDone(name, decode(result))
-
     def exhausted(attempts: int, error: bytes) -> None:
         raise AttemptsExhausted(name, attempts, decode(error))
 
-    return {"taken": taken, "claimed": claimed, "resting": resting, "done": done, "exhausted": exhausted}
+    return {"taken": taken, "claimed": claimed, "resting": resting, "done": done(name), "exhausted": exhausted}
+
+
+def done(name: str) -> Callable[[bytes], None]:
+    """Return the meaning of `done`: raises ``AlreadyDone``."""
+
+    def mean(result: bytes) -> None:
+        raise AlreadyDone(name, decode(result))
+
+    return mean
 
 
 def confirm(want: Request, records: Records, fence: int, result: Any, terms: Terms) -> Op[None]:
@@ -163,11 +169,12 @@ def confirm(want: Request, records: Records, fence: int, result: Any, terms: Ter
 
 
 def fail(want: Request, records: Records, fence: int, error: object, attempt: int, terms: Terms) -> Op[None]:
-    """Say that this attempt failed, and free its lock. ``StaleToken`` when somebody else has taken it since."""
+    """Say that this attempt failed, and free its lock. ``StaleToken`` when somebody else has taken it since,
+    ``AlreadyDone`` when it is done."""
     reason = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
     fields = ["status", encode(terms.failed), "error", encode(reason)]
     call = FAIL(**_ending(want, records, fence), rest_ms=int(terms.rest(attempt) * 1000), fields=fields)
-    return call.meaning(failed=just(None), stale=_stale(want.name, fence))
+    return call.meaning(failed=just(None), stale=_stale(want.name, fence), done=done(want.name))
 
 
 def reopen(records: Records, name: str) -> Op[bool]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from redis_state.claim import Terms
-from redis_state.claim.steps import Taken, taking
+from redis_state.claim.steps import Taken, done, taking
 from redis_state.codec import encode
 from redis_state.engine.op import Op, Plan, command, do, do_all, just, raises
 from redis_state.engine.registry import script
@@ -87,6 +87,7 @@ class Assembly(Terms):
         return call.meaning(
             settled=just(None),
             stale=stale_token(name, fence),
+            done=done(name),
             closed=_closed(name),
             unknown=raises(UnknownSession, name),
         )

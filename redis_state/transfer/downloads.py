@@ -72,7 +72,10 @@ def begin(records: Transfers, name: str, data: Mapping[str, Any] | None = None, 
     def other(had: int) -> NoReturn:
         raise ValueError(f"{name!r} is under way with {had} bytes, not {total}; finish it first")
 
-    return call.meaning(active=_told("active"), other=other, quota=exceeded)
+    def beyond(ends: int) -> NoReturn:
+        raise ValueError(f"{name!r} has sent bytes up to {ends} already, so it is no download of {total}")
+
+    return call.meaning(active=_told("active"), other=other, beyond=beyond, quota=exceeded)
 
 
 def advance(records: Transfers, name: str, offset: int, length: int) -> Op[Download]:

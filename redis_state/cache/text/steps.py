@@ -24,7 +24,7 @@ from redis_state.engine.guard import complain, read_memory, too_small
 from redis_state.engine.op import Op, Plan, command, do, do_all, just, reader
 from redis_state.engine.registry import script
 from redis_state.engine.run import EngineBase
-from redis_state.errors import EntryTooLarge, ServerFull
+from redis_state.errors import CorruptValue, EntryTooLarge, ServerFull
 from redis_state.keys import Keys
 
 PUT = script("text/put")
@@ -37,6 +37,7 @@ STATS = script("text/stats")
 BUDGET = 8 << 30  # bytes
 LARGEST_GROUP, LARGEST_WRITE = 100, 4 << 20  # puts, and characters
 TRIES = 6  # of a put on a full server, each after twice as much was evicted
+ROUNDS = 50  # of evicting for one put, in which others may fill what became free
 
 _POP = reader(POP, ENTRY)
 
@@ -106,7 +107,7 @@ class Texts(Reading):
         return (yield from self._finish(want, self._put(want)))
 
     def _finish(self, want: Wanted, op: Op[Stored], answer: Stored | None = None) -> Plan[bool]:
-        tries = 0
+        tries = rounds = 0
         while True:
             try:
                 answer = answer or (yield from do(op))
@@ -120,6 +121,10 @@ class Texts(Reading):
             if answer.word != "more":
                 self._compare(answer.budget)
                 return answer.word == "stored"
+            rounds += 1
+            if rounds > ROUNDS:
+                text = "nothing is left to evict, and the account says that there is; repair() mends it"
+                raise CorruptValue(f"{want.name!r} was not put: {text}")
             yield from sweep(self.shard(want.name), 0, answer.budget - answer.bytes)  # without the text
             answer = None
 
