@@ -26,7 +26,7 @@
     x          zset     uploads that died: name -> when, in ms; kept for 2 days     4 days after the last death
     z          hash     name -> what an upload was opened with                      as s
     n:<name>   stream   news: its last entry tells watchers that something changed as the record
-    p          zset     completions not confirmed yet: name -> end of lease in ms  as the longest record
+    p          zset     completions not confirmed yet: name -> end of lease in ms  62 days, or 2 x the TTL
     d          hash     text cache: name -> 8 random bytes and the text            as the last entry put there,
     m          hash     text cache: name -> packed facts; field 0xFF: the totals     and 2 to 3 days more
     u          zset     text cache: name -> last use, in us                          (d m u e end together)

@@ -87,7 +87,11 @@ class Claim(ClaimBase):
         self._settle("it was finished", confirm)
 
     def fail(self, error: object) -> None:
-        """Say that this attempt failed, and why (a text or an exception). It can be taken again after a rest."""
+        """Say that this attempt failed, and why (a text or an exception). It can be taken again after a rest.
+
+        ``StaleToken`` when somebody else has taken it since; ``AlreadyDone`` when it was finished, though the answer to
+        that was lost.
+        """
         fail = self._terms.fail(self._want, self._records, self.fence, error, self.attempt)
         self._settle("it was failed", fail)
 
