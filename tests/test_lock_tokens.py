@@ -21,7 +21,8 @@ def own(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 
 def token(engine: Engine, name: str = "a") -> int:
-    with Locks("work", engine).lock(name) as held:
+    """Hold it for an instant. The lease is short: a replica may know of a grant, and not of its release."""
+    with Locks("work", engine).lock(name, lease=2.0) as held:
         return held.fence
 
 
