@@ -123,7 +123,7 @@ class Texts(Reading):
                 return answer.word == "stored"
             rounds += 1
             if rounds > ROUNDS:
-                text = "nothing is left to evict, and the account says that there is; repair() mends it"
+                text = f"{ROUNDS} rounds of evicting made no room, so the account may be wrong: repair() mends it"
                 raise CorruptValue(f"{want.name!r} was not put: {text}")
             yield from sweep(self.shard(want.name), 0, answer.budget - answer.bytes)  # without the text
             answer = None
