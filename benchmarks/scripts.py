@@ -51,7 +51,7 @@ def _twin(name: str, fill: Callable[[Script], Call], source: str = "") -> Twin:
     source = source or _source(name)
     once = parse(name, source, _source)
     # What acts once is given the time; its twin has to ask for it, if it needs it.
-    asked = "local now_us = include('lib/clock').us() " if "now_us" in source else ""
+    asked = "local clock = include('lib/clock')\nlocal now_us = clock.us() " if "now_us" in source else ""
     same = parse(name, asked + source.replace("Said twice: once", "Said twice: same"), _source)
     if (once.kind, same.kind) != ("once", "same"):
         raise ValueError(f"{name} is of class {once.kind}; a twin needs one of class once")

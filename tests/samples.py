@@ -168,7 +168,6 @@ SAMPLES: dict[str, Sample] = {
     "record/remove": Sample(lambda: RECORDS.remove("a"), lambda: [put()]),
     "record/pop": Sample(lambda: RECORDS.pop("a"), lambda: [put()]),
     "record/touch": Sample(lambda: RECORDS.touch("a", 3600.0), lambda: [put()]),
-    "record/get_many": Sample(lambda: RECORDS.get_some(["a", "b"]), lambda: [put()]),
     "value/put": Sample(lambda: VALUES.put("a", "new"), lambda: [VALUES.put("a", "old")]),
     "value/remove": Sample(lambda: VALUES.remove("a"), lambda: [VALUES.put("a", "old")]),
     "value/pop": Sample(lambda: VALUES.pop("a"), lambda: [VALUES.put("a", "old")]),

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from redis_state.engine.linker import fold, link
 from redis_state.engine.op import Op, just, raises
 from redis_state.engine.registry import all_scripts, home, script
-from redis_state.engine.script import fold, parse
+from redis_state.engine.script import parse
 from redis_state.errors import ContractError, UnknownSession
 
 NAMES = [found.name for found in all_scripts()]
@@ -145,13 +146,90 @@ def test_lines_of_the_text_are_lines_of_the_file() -> None:
         lines = found.text.splitlines()
         for number, line in enumerate(source(found.name).splitlines()):
             if line.startswith("return") and "include" not in line:
-                assert lines[number].endswith(line) or lines[number] == line
+                assert lines[number].replace("__", ".").endswith(line)
 
 
 def test_modules_that_include_each_other_are_refused() -> None:
-    loop = {"lib/a": "local b = include('lib/b')\nreturn b", "lib/b": "local a = include('lib/a')\nreturn a"}
+    loop = {
+        one: f"local {other[-1]} = include('{other}')\nlocal {one[-1]} = {{}}\n"
+        f"function {one[-1]}.go() return {other[-1]}.go() end\nreturn {one[-1]}\n"
+        for one, other in (("lib/a", "lib/b"), ("lib/b", "lib/a"))
+    }
     with pytest.raises(ContractError, match=r"lib/a > lib/b > lib/a"):
-        parse("some/name", HEADER.format(kind="reads", full="runs") + "return include('lib/a')", loop.__getitem__)
+        link("local a = include('lib/a')\nreturn a.go()\n", loop.__getitem__)
+
+
+MODULES_OF_THREE = {
+    "lib/low": """
+-- lib/low: what others stand on.
+local low = {}
+local unused = redis.call('TIME')
+local used = 'low.text is not renamed -- nor is this'
+function low.text() return used end
+function low.other() return unused end
+return low
+""",
+    "lib/high": """
+local low = include('lib/low')
+local high = {}
+high.MOST = 8
+local function twice(text)
+  return text .. text
+end
+function high.say(high_time) -- low.other() in a comment asks for nothing
+  return twice(low.text()), high_time.low
+end
+function high.more() return high.say({}) end
+return high
+""",
+}
+
+
+def linked(lua: str) -> str:
+    return link(lua, MODULES_OF_THREE.__getitem__)
+
+
+def test_a_module_is_folded_in_as_far_as_it_is_used() -> None:
+    text = linked("local high = include('lib/high')\nreturn high.more(), { high = 1 }, x.high\n")
+    assert text.splitlines()[1] == "return high__more(), { high = 1 }, x.high"
+    assert text.splitlines()[0] == (
+        "local low__text do local used = 'low.text is not renamed -- nor is this' "
+        "function low__text() return used end end "
+        "local high__more, high__say do local function twice(text) return text .. text end "
+        "function high__say(high_time) return twice(low__text()), high_time.low end "
+        "function high__more() return high__say({}) end end "
+    )
+
+
+def test_what_is_known_is_not_defined_again_and_what_a_block_defines_ends_with_it() -> None:
+    two = "local low = include('lib/low')\nlocal high = include('lib/high')\nreturn low.text() .. high.say({})\n"
+    assert linked(two).count("function low__text") == 1
+    block = "if x then\n  local low = include('lib/low')\n  low.text()\nend\n"
+    assert linked(block + "local high = include('lib/high')\nhigh.say(1)\n").count("function low__text") == 2
+
+
+@pytest.mark.parametrize(
+    ("lua", "said"),
+    [
+        ("local low = include('lib/low')\nlow.texts()\n", r"lib/low defines no low\.texts"),
+        ("local text = include('lib/low').text()\n", r"include\(\) stands alone"),
+    ],
+)
+def test_what_cannot_be_linked_is_refused(lua: str, said: str) -> None:
+    with pytest.raises(ContractError, match=said):
+        linked(lua)
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        ("return function() end\n", "begins with `local low = {}`"),
+        ("local low = {}\nlow.text = 1\nprint(low)\nreturn low\n", "'print\\(low\\)' defines nothing"),
+    ],
+)
+def test_a_module_that_is_none_is_refused(module: str, said: str) -> None:
+    with pytest.raises(ContractError, match=said):
+        link("local low = include('lib/low')\nlow.text()\n", {"lib/low": module}.__getitem__)
 
 
 @pytest.mark.parametrize(

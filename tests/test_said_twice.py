@@ -123,7 +123,7 @@ def test_said_twice_is_said_once(line: redis.Redis, name: str) -> None:
 @pytest.mark.parametrize("kind", ["same", "reads"])
 def test_a_wrong_class_is_noticed(line: redis.Redis, name: str, kind: str) -> None:
     op = SAMPLES[name].call()
-    told = "local now_us = include('lib/clock').us() "  # what scripts of class `once` are given
+    told = "local clock = include('lib/clock')\nlocal now_us = clock.us() "  # what scripts of class `once` are given
     lied = parse(name, told + _source(name).replace("Said twice: once", f"Said twice: {kind}"), _source)
     line.script_load(lied.text)
     with pytest.raises(AssertionError):

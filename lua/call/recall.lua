@@ -21,7 +21,8 @@ if last then
     return { 'answered', cmsgpack.unpack(string.sub(last, gap + 1)) }
   end
 end
-local now = include('lib/clock').ms()
+local clock = include('lib/clock')
+local now = clock.ms()
 if now <= void_at then
   return { 'undecided', void_at - now + 1 }
 end

@@ -5,4 +5,5 @@
 local leases = KEYS[1]              -- zset: name -> end of lease, in ms
 local skip   = tonumber(ARGV[1])    -- names told before
 
-return { 'stalled', redis.call('ZRANGEBYSCORE', leases, '-inf', include('lib/clock').ms(), 'LIMIT', skip, 500) }
+local clock = include('lib/clock')
+return { 'stalled', redis.call('ZRANGEBYSCORE', leases, '-inf', clock.ms(), 'LIMIT', skip, 500) }

@@ -20,6 +20,6 @@ local container = ARGV[6]              -- who asks
 local note      = ARGV[7]              -- free text
 local fields    = { unpack(ARGV, 8) }  -- field, value, field, value, ...
 
-local take = include('lib/taking')
+local taking = include('lib/taking')
 local terms = { owner = owner, lease_ms = lease_ms, ttl_ms = ttl_ms, most = most, container = container, note = note }
-return take(entry, partition, lock, guard, leases, {}, name, terms, fields)
+return taking.take(entry, partition, lock, guard, leases, {}, name, terms, fields)

@@ -17,7 +17,7 @@ local name      = ARGV[1]               -- in the index
 local first     = tonumber(ARGV[2])     -- byte of the range
 local ends      = tonumber(ARGV[3])     -- the byte behind it
 
-local downloads = include('lib/download')
+local downloads = include('lib/downloads')
 local ranges = include('lib/ranges')
 local now = math.floor(now_us / 1000)
 local found = downloads.read(entry)

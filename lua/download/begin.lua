@@ -18,7 +18,7 @@ local total     = tonumber(ARGV[5])     -- bytes; -1: not known
 local most      = tonumber(ARGV[6])     -- active downloads of this owner
 local fields    = { unpack(ARGV, 7) }   -- field, value, field, value, ...
 
-local downloads = include('lib/download')
+local downloads = include('lib/downloads')
 local ledger = include('lib/ledger')
 local books = { open = open, facts = facts, accounts = accounts }
 local now = math.floor(now_us / 1000)

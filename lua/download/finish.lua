@@ -10,7 +10,7 @@ local facts     = KEYS[4]               -- hash: name -> bytes reserved and owne
 local accounts  = KEYS[5]               -- hash: what is counted for each owner
 local name      = ARGV[1]               -- in the index
 
-local downloads = include('lib/download')
+local downloads = include('lib/downloads')
 local now = math.floor(now_us / 1000)
 local found = downloads.read(entry)
 if not found then

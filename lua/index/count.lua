@@ -4,5 +4,6 @@
 -- Replies  {'entries', count}
 local partition = KEYS[1]              -- zset: the index
 
-local now = include('lib/clock').ms()
+local clock = include('lib/clock')
+local now = clock.ms()
 return { 'entries', redis.call('ZCOUNT', partition, '(' .. now, '+inf') }

@@ -8,7 +8,8 @@
 local partition = KEYS[1]              -- zset: the index
 local cursor    = ARGV[1]              -- '0' at first
 
-local now = include('lib/clock').ms()
+local clock = include('lib/clock')
+local now = clock.ms()
 local page = redis.call('ZSCAN', partition, cursor, 'COUNT', 500)
 local names = {}
 for place = 1, #page[2], 2 do

@@ -2,7 +2,7 @@
 --
 -- While the size is not known, chunks are full until one that is shorter: that one is the last, so it
 -- must have the highest number, and none may come behind it (`@short` is the byte where it ends).
-local uploads = include('lib/upload')
+local uploads = include('lib/uploads')
 local extent = include('lib/extent')
 local chunk = {}
 

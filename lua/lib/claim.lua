@@ -4,7 +4,7 @@
 -- may still end its claim, as long as nobody has taken it since: the token decides, not the lease. What
 -- is done stays done, also when its taker was not told so and says that it failed.
 local record = include('lib/record')
-local locks = include('lib/lock')
+local locks = include('lib/locks')
 local claim = {}
 
 -- Write how it went. Return nil, or the reply that refuses it: {'stale', newest} or {'done', result}.

@@ -7,8 +7,6 @@ local lru = {}
 local PACKED = '>ddddddddd'
 local DAY_MS = 86400000
 
-lru.facts = facts
-
 -- Return the totals, from their packed form. `fresh`: nothing was ever put, or it is long ago.
 function lru.totals(packed, budget)
   local t = { tick = 0, hits = 0, misses = 0, bytes = 0, entries = 0, evictions = 0, expirations = 0, refused = 0 }

@@ -16,9 +16,9 @@ function number.add(a, b)
   return string.find(text, '[.e]') and text or text .. '.0'
 end
 
--- Return a whole number as text; nil when a double may not hold it exactly.
-function number.text(n)
-  return math.abs(n) < 2 ^ 53 and string.format('%.0f', n) or nil
+-- Tell whether a double holds a whole number exactly.
+function number.exact(n)
+  return math.abs(n) < 2 ^ 53
 end
 
 return number

@@ -27,7 +27,7 @@ end
 -- Return the version after this one. The first is the time in us, so that none comes twice,
 -- also when a record was deleted and made anew.
 function record.next(version, now_us)
-  return string.format('%.0f', version and tonumber(version) + 1 or now_us)
+  return version and version + 1 or now_us
 end
 
 -- Renew the TTL of a record and its companions, and its place in the index. updated: when it was

@@ -3,6 +3,7 @@
 -- Victims are looked at in batches that grow, since most calls need one and some need thousands, and
 -- removed together, at a quarter of the cost of one by one. A call removes so much and no more, so
 -- that others are served in between; the caller asks again.
+local facts = include('lib/facts')
 local lru = include('lib/lru')
 local room = {}
 
@@ -16,7 +17,7 @@ local function take(shard, totals, names, limit, most_bytes)
   local count, freed = 0, 0
   while count < #names and freed < most_bytes and totals.bytes - freed > limit do
     count = count + 1
-    freed = freed + (found[count] and lru.facts.stored(found[count]) or 0)
+    freed = freed + (found[count] and facts.stored(found[count]) or 0)
   end
   if count > 0 then
     lru.remove(shard, totals, { unpack(names, 1, count) }, { unpack(found, 1, count) })

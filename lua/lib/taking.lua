@@ -2,11 +2,13 @@
 --
 -- Lock and record change together, so there is no instant in which one taker holds the lock and
 -- another one's record is open. What the last taker left stays in the record, and is told.
+local clock = include('lib/clock')
 local record = include('lib/record')
-local locks = include('lib/lock')
+local locks = include('lib/locks')
+local taking = {}
 
 -- Return the reply.
-return function(entry, partition, lock, guard, leases, companions, name, terms, fields)
+function taking.take(entry, partition, lock, guard, leases, companions, name, terms, fields)
   local state, attempts, retry_at, result, reason, version, created = unpack(redis.call('HMGET', entry,
     '@claim', '@attempts', '@retry_at', 'result', 'error', '@version', '@created'))
   if state == 'done' then
@@ -20,7 +22,7 @@ return function(entry, partition, lock, guard, leases, companions, name, terms, 
   if attempts >= terms.most then
     return { 'exhausted', attempts, reason or 'null' }
   end
-  local rest = tonumber(retry_at or 0) - include('lib/clock').ms()
+  local rest = tonumber(retry_at or 0) - clock.ms()
   if rest > 0 then
     return { 'resting', rest }
   end
@@ -34,3 +36,5 @@ return function(entry, partition, lock, guard, leases, companions, name, terms, 
   record.keep(entry, partition, name, terms.ttl_ms, now, companions)
   return { 'taken', fence, now, attempts + 1, before }
 end
+
+return taking

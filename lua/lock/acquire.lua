@@ -20,7 +20,7 @@ local queue_ms  = tonumber(ARGV[4])    -- how long to count as a waiter; 0: leav
 local container = ARGV[5]              -- who asks
 local note      = ARGV[6]              -- free text
 
-local locks = include('lib/lock')
+local locks = include('lib/locks')
 local now = math.floor(now_us / 1000)
 local place = tonumber(redis.call('ZSCORE', queue, owner) or nil)
 local ms = redis.call('PTTL', lock)

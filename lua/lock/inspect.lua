@@ -6,7 +6,8 @@
 local lock  = KEYS[1]              -- hash: owner, fence, container, since, note; lives for the lease
 local queue = KEYS[2]              -- zset: waiter -> time in ms until which it counts
 
-local waiters = redis.call('ZCOUNT', queue, include('lib/clock').ms(), '+inf')
+local clock = include('lib/clock')
+local waiters = redis.call('ZCOUNT', queue, clock.ms(), '+inf')
 local ms = redis.call('PTTL', lock)
 if ms == -2 then
   return { 'free', waiters }

@@ -14,7 +14,7 @@ local name    = ARGV[1]              -- of the lock
 local owner   = ARGV[2]
 local gone_ms = tonumber(ARGV[3])    -- how long a late acquire of this owner may still come
 
-local locks = include('lib/lock')
+local locks = include('lib/locks')
 redis.call('ZADD', queue, -math.floor(now_us / 1000) - gone_ms, owner)
 if redis.call('PTTL', queue) < gone_ms then
   redis.call('PEXPIRE', queue, gone_ms)

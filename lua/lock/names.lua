@@ -5,5 +5,6 @@
 local leases = KEYS[1]              -- zset: name -> end of lease, in ms
 local skip   = tonumber(ARGV[1])    -- names told before
 
-local now = include('lib/clock').ms()
+local clock = include('lib/clock')
+local now = clock.ms()
 return { 'names', redis.call('ZRANGEBYSCORE', leases, '(' .. now, '+inf', 'LIMIT', skip, 500) }

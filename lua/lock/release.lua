@@ -14,6 +14,6 @@ if redis.call('HGET', lock, 'owner') ~= owner then
   return { 'lost' }
 end
 
-local locks = include('lib/lock')
+local locks = include('lib/locks')
 locks.free(lock, leases, queue, wake, name)
 return { 'released' }

@@ -17,7 +17,8 @@ local owner       = ARGV[3]              -- container that created it
 local total       = tonumber(ARGV[4])
 local restart     = ARGV[5]              -- '1': begin anew, whatever is there
 
-local processed, old_total, status, _, version = include('lib/progress').read(track)
+local progress = include('lib/progress')
+local processed, old_total, status, _, version = progress.read(track)
 if old_total and restart ~= '1' then
   if old_total ~= total then
     return { 'other', old_total }

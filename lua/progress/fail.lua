@@ -14,7 +14,8 @@ local completions = KEYS[5]              -- zset: name -> end of lease, in ms
 local name        = ARGV[1]              -- in the index
 local reason      = ARGV[2]              -- an encoded value
 
-local processed, total, _, ttl, version = include('lib/progress').read(track)
+local progress = include('lib/progress')
+local processed, total, _, ttl, version = progress.read(track)
 if not total or not version then
   return { 'unknown' }
 end

@@ -4,5 +4,6 @@
 -- Replies  {'pending', {name, ...}}
 local completions = KEYS[1]              -- zset: name -> end of lease, in ms
 
-local now = include('lib/clock').ms()
+local clock = include('lib/clock')
+local now = clock.ms()
 return { 'pending', redis.call('ZRANGEBYSCORE', completions, '-inf', now, 'LIMIT', 0, 500) }

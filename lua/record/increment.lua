@@ -1,7 +1,7 @@
 -- record/increment: add to a number where it lies.
 --
 -- Said twice: once.  Work: O(1).  When full: refuses.
--- Replies  {'counted', number}    the number now, as text
+-- Replies  {'counted', number}    the number now; as text if it is no whole number below 2^53
 --          {'missing'}            no such entry
 --          {'unset'}              the entry has no such field
 --          {'no_number', value}   the field holds something else
@@ -42,7 +42,8 @@ if not sum then
 end
 
 if sum == 'whole' then
-  sum = number.text(redis.call('HINCRBY', entry, field, by)) or redis.call('HGET', entry, field)
+  sum = redis.call('HINCRBY', entry, field, by)
+  sum = number.exact(sum) and sum or redis.call('HGET', entry, field)
 else
   redis.call('HSET', entry, field, sum)
 end

@@ -10,8 +10,9 @@ local entries = KEYS[2]              -- hash: name -> facts, and the totals
 local uses    = KEYS[3]              -- zset: name -> last use, in us
 local ends    = KEYS[4]              -- zset: name -> expiry, in ms
 
+local facts = include('lib/facts')
 local lru = include('lib/lru')
-local packed = redis.call('HGET', entries, lru.facts.TOTALS)
+local packed = redis.call('HGET', entries, facts.TOTALS)
 redis.call('UNLINK', blobs, entries, uses, ends)
 if not packed then
   return { 'cleared', 0 }

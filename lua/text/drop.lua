@@ -9,8 +9,8 @@ local uses    = KEYS[3]              -- zset: name -> last use, in us
 local ends    = KEYS[4]              -- zset: name -> expiry, in ms
 local name    = ARGV[1]
 
+local facts = include('lib/facts')
 local lru = include('lib/lru')
-local facts = lru.facts
 local found = redis.call('HMGET', entries, name, facts.TOTALS)
 local entry, packed = found[1], found[2]
 if not entry then

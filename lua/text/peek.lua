@@ -16,7 +16,8 @@ local whole   = ARGV[4]              -- '1': with the text
 
 local facts = include('lib/facts')
 local entry = redis.call('HGET', entries, name)
-local now = include('lib/clock').ms()
+local clock = include('lib/clock')
+local now = clock.ms()
 if not entry or facts.state(entry, now, seconds, nanos) ~= 'live' or not redis.call('ZSCORE', ends, name) then
   return { 'miss' }
 end

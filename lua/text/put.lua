@@ -1,6 +1,4 @@
--- text/put: write an entry, and make the room for it first.
---
--- What must go is removed before the text is written, so the budget holds at every instant.
+-- text/put: write an entry, and make the room for it first, so that the budget holds at every instant.
 --
 -- Said twice: once.  Work: O(bytes), and 136 entries removed at most.  When full: refuses.
 -- Replies  {'stored', budget}
@@ -23,12 +21,14 @@ local budget    = tonumber(ARGV[9])    -- of the shard, where none was ever said
 local allocator = ARGV[10]             -- 'jemalloc' or 'libc'
 local absent    = ARGV[11]             -- '1': only where nothing is
 
-local lru, size = include('lib/lru'), include('lib/size')
+local facts = include('lib/facts')
+local lru = include('lib/lru')
+local size = include('lib/size')
 local shard = { blobs = blobs, facts = entries, uses = uses, ends = ends }
-local found = redis.call('HMGET', entries, name, lru.facts.TOTALS)
+local found = redis.call('HMGET', entries, name, facts.TOTALS)
 local old, totals, bytes = found[1], lru.totals(found[2], budget), size.entry(#blob, #name, allocator)
 local now, limit = math.floor(now_us / 1000), totals.budget - bytes
-if old and lru.facts.stays(old, now, seconds, nanos, absent) then
+if old and facts.stays(old, now, seconds, nanos, absent) then
   lru.refuse(shard, totals, now)
   return { 'kept', totals.budget }
 elseif limit < 0 then
@@ -36,7 +36,7 @@ elseif limit < 0 then
   return { 'too_large', totals.budget, bytes }
 end
 
-local expiry, was = math.min(now + ttl_ms, until_ms), old and lru.facts.stored(old) or 0
+local expiry, was = math.min(now + ttl_ms, until_ms), old and facts.stored(old) or 0
 totals.tick, totals.bytes = math.max(totals.tick + 1, now_us), totals.bytes - was
 redis.call('ZADD', uses, totals.tick, name)    -- may grow, so a full server refuses here; and it is no victim now
 redis.call('ZADD', ends, math.max(expiry, now + 1), name)
@@ -55,6 +55,6 @@ end
 totals.bytes, totals.entries = totals.bytes + bytes, totals.entries + (old and 0 or 1)
 redis.call('HSET', blobs, name, blob)
 created = created > 0 and created or now_us / 1000000
-local entry = struct.pack(lru.facts.ENTRY, hits, expiry, seconds, nanos, bytes, created, string.sub(blob, 1, 8))
+local entry = struct.pack(facts.ENTRY, hits, expiry, seconds, nanos, bytes, created, string.sub(blob, 1, 8))
 lru.save(shard, totals, now, name, entry)
 return { 'stored', totals.budget }

@@ -11,8 +11,9 @@ local packed  = ARGV[1]              -- the totals as they were when counting be
 local bytes   = tonumber(ARGV[2])    -- as counted
 local count   = tonumber(ARGV[3])    -- of entries
 
+local facts = include('lib/facts')
 local lru = include('lib/lru')
-if (redis.call('HGET', entries, lru.facts.TOTALS) or '') ~= packed then
+if (redis.call('HGET', entries, facts.TOTALS) or '') ~= packed then
   return { 'changed' }
 end
 local totals = lru.totals(packed ~= '' and packed, 0)

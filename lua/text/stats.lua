@@ -6,8 +6,10 @@
 local entries = KEYS[1]              -- hash: name -> facts, and the totals
 local ends    = KEYS[2]              -- zset: name -> expiry, in ms
 
-local packed = redis.call('HGET', entries, include('lib/facts').TOTALS)
+local facts = include('lib/facts')
+local packed = redis.call('HGET', entries, facts.TOTALS)
 if not packed then
   return { 'empty' }
 end
-return { 'totals', redis.call('ZCOUNT', ends, '(' .. include('lib/clock').ms(), '+inf'), packed }
+local clock = include('lib/clock')
+return { 'totals', redis.call('ZCOUNT', ends, '(' .. clock.ms(), '+inf'), packed }

@@ -13,12 +13,14 @@ local ends    = KEYS[4]              -- zset: name -> expiry, in ms
 local budget  = tonumber(ARGV[1])    -- the new one; 0: as it is
 local limit   = tonumber(ARGV[2])    -- come down to this many bytes
 
+local facts = include('lib/facts')
 local lru = include('lib/lru')
 local shard = { blobs = blobs, facts = entries, uses = uses, ends = ends }
-local totals = lru.totals(redis.call('HGET', entries, lru.facts.TOTALS), budget)
+local totals = lru.totals(redis.call('HGET', entries, facts.TOTALS), budget)
 local now = math.floor(now_us / 1000)
 totals.budget = budget > 0 and budget or totals.budget
-local removed = include('lib/room').make(shard, totals, limit, now)
+local room = include('lib/room')
+local removed = room.make(shard, totals, limit, now)
 if removed > 0 or budget > 0 then
   lru.save(shard, totals, now)
 end

@@ -23,13 +23,14 @@ local wake      = KEYS[14]             -- list: the wake-up on its way
 local name      = ARGV[1]              -- of record and lock
 local container = ARGV[2]              -- who aborts it
 
-local session = include('lib/upload').read(entry)
+local uploads = include('lib/uploads')
+local session = uploads.read(entry)
 if not session or session.closed then
   return { 'nothing' }
 end
 
 local record = include('lib/record')
-local locks = include('lib/lock')
+local locks = include('lib/locks')
 local now = math.floor(now_us / 1000)
 if redis.call('EXISTS', lock) == 1 then
   locks.grant(lock, guard, leases, name, 'abort', 1, container, 'aborted')

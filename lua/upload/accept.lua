@@ -23,7 +23,7 @@ local name      = ARGV[1]              -- in the index
 local most      = tonumber(ARGV[2])    -- bytes of an owner
 local chunks    = { unpack(ARGV, 3) }  -- number, size, checksum or '', number, size, ...
 
-local uploads = include('lib/upload')
+local uploads = include('lib/uploads')
 local chunk = include('lib/chunk')
 local session = uploads.read(entry)
 if not session then

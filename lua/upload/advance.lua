@@ -24,7 +24,7 @@ local most      = tonumber(ARGV[2])    -- bytes of an owner
 local offset    = tonumber(ARGV[3])    -- where the range begins
 local ends      = tonumber(ARGV[4])    -- the byte behind it
 
-local uploads = include('lib/upload')
+local uploads = include('lib/uploads')
 local session = uploads.read(entry)
 if not session then
   return { 'unknown' }

@@ -24,7 +24,8 @@ local container = ARGV[5]              -- who asks
 local note      = ARGV[6]              -- free text
 local fields    = { unpack(ARGV, 7) }  -- field, value, field, value, ...
 
-local session = include('lib/upload').read(entry)
+local uploads = include('lib/uploads')
+local session = uploads.read(entry)
 if not session then
   return { 'unknown' }
 elseif session.closed == 'aborted' then
@@ -33,7 +34,7 @@ elseif not session.whole then
   return { 'incomplete', session.bytes, session.total or -1 }
 end
 
-local take = include('lib/taking')
+local taking = include('lib/taking')
 local terms = { owner = owner, lease_ms = lease_ms, ttl_ms = session.ttl_ms, most = most,
   container = container, note = note }
-return take(entry, partition, lock, guard, leases, { seen, sums }, name, terms, fields)
+return taking.take(entry, partition, lock, guard, leases, { seen, sums }, name, terms, fields)

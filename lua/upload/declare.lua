@@ -21,7 +21,7 @@ local name      = ARGV[1]              -- in the index
 local most      = tonumber(ARGV[2])    -- bytes of an owner
 local total     = tonumber(ARGV[3])
 
-local uploads = include('lib/upload')
+local uploads = include('lib/uploads')
 local session = uploads.read(entry)
 if not session then
   return { 'unknown' }
@@ -30,7 +30,8 @@ elseif session.closed then
 elseif session.total and session.total ~= total then
   return { 'other', session.total }
 end
-local least, largest = include('lib/extent').bounds(session, seen)
+local extent = include('lib/extent')
+local least, largest = extent.bounds(session, seen)
 if not session.total and (total < least or total > largest) then
   return { 'contradicted', least, largest }
 end

@@ -30,7 +30,8 @@ local state     = ARGV[4]              -- 'done' or 'failed'
 local rest_ms   = tonumber(ARGV[5])    -- until it may be tried again
 local fields    = { unpack(ARGV, 6) }  -- field, value, field, value, ...
 
-local session = include('lib/upload').read(entry)
+local uploads = include('lib/uploads')
+local session = uploads.read(entry)
 if not session or not redis.call('HGET', entry, '@claim') then
   return { 'unknown' }
 elseif session.closed == 'aborted' then

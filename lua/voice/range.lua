@@ -7,6 +7,7 @@ local oldest_ms = tonumber(ARGV[1])    -- accessed at most so long ago,
 local newest_ms = tonumber(ARGV[2])    -- and at least so long
 local skip      = ARGV[3]              -- so many were told before
 
-local us = include('lib/clock').us()
+local clock = include('lib/clock')
+local us = clock.us()
 local from, to = us - oldest_ms * 1000, us - newest_ms * 1000
 return { 'voices', redis.call('ZRANGEBYSCORE', voices, '(' .. string.format('%.0f', from), to, 'LIMIT', skip, 500) }

@@ -12,7 +12,7 @@ CALLS = (
     Mutant(
         name="once/record-not-stored",
         file="lua/lib/once.lua",
-        text="  redis.call('SET', record, number .. ' ' .. cmsgpack.pack(reply), 'PX', KEPT_MS)\n",
+        text="redis.call('SET', record, number .. ' ' .. cmsgpack.pack(reply), 'PX', KEPT_MS)\n",
         wrong="",
         why="nothing remembers that a call has acted",
         caught_by=MODEL,
@@ -44,7 +44,7 @@ CALLS = (
     Mutant(
         name="once/full-server-frees-nothing",
         file="lua/lib/once.lua",
-        text="  if runs_when_full then\n    redis.call('PEXPIRE', record, KEPT_MS)\n  end\n",
+        text="if runs_when_full then\n  redis.call('PEXPIRE', record, KEPT_MS)\nend\n",
         wrong="",
         why="at the memory limit what frees memory is refused",
         caught_by="tests/test_said_twice.py::test_a_full_server_runs_what_frees_and_refuses_what_grows",

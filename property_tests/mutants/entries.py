@@ -70,8 +70,8 @@ ENTRIES = (
     Mutant(
         name="record/version-comes-twice",
         file="lua/lib/record.lua",
-        text="version and tonumber(version) + 1 or now_us",
-        wrong="version and tonumber(version) + 1 or 1",
+        text="version and version + 1 or now_us",
+        wrong="version and version + 1 or 1",
         why="a record that was deleted and made anew has the versions of the old one",
         caught_by=RECORDS,
     ),

@@ -27,7 +27,7 @@ LOCKS = (
     ),
     Mutant(
         name="lock/lease-without-end",
-        file="lua/lib/lock.lua",
+        file="lua/lib/locks.lua",
         text="  redis.call('PEXPIREAT', key, now + lease_ms)\n",
         wrong="",
         why="the lock of a dead holder is never free",
@@ -35,7 +35,7 @@ LOCKS = (
     ),
     Mutant(
         name="lock/tokens-begin-anew",
-        file="lua/lib/lock.lua",
+        file="lua/lib/locks.lua",
         text="math.max(last + 1, now_us)",
         wrong="last + 1",
         why="after the server lost its data the tokens of before come again",
@@ -43,7 +43,7 @@ LOCKS = (
     ),
     Mutant(
         name="lock/token-comes-twice",
-        file="lua/lib/lock.lua",
+        file="lua/lib/locks.lua",
         text="math.max(last + 1, now_us)",
         wrong="math.max(last, now * 1000)",
         why="two holders of the same millisecond have the same token",
@@ -51,7 +51,7 @@ LOCKS = (
     ),
     Mutant(
         name="lock/clock-alone-makes-tokens",
-        file="lua/lib/lock.lua",
+        file="lua/lib/locks.lua",
         text="math.max(last + 1, now_us)",
         wrong="now_us",
         why="a clock that steps back makes tokens smaller",
@@ -59,15 +59,15 @@ LOCKS = (
     ),
     Mutant(
         name="lock/release-wakes-nobody",
-        file="lua/lib/lock.lua",
-        text="  redis.call('ZREM', leases, name)\n  lock.wake(queue, wake)\n",
+        file="lua/lib/locks.lua",
+        text="  redis.call('ZREM', leases, name)\n  locks.wake(queue, wake)\n",
         wrong="  redis.call('ZREM', leases, name)\n",
         why="a lock that is free is told to no waiter",
         caught_by=MODEL,
     ),
     Mutant(
         name="lock/wake-up-lives-for-ever",
-        file="lua/lib/lock.lua",
+        file="lua/lib/locks.lua",
         text="    redis.call('PEXPIRE', wake, WAKE_MS)\n",
         wrong="",
         why="a wake-up that nobody took has no time to live",

@@ -91,7 +91,7 @@ TEXTS = (
     Mutant(
         name="text/repair-of-what-changed",
         file="lua/text/repair.lua",
-        text="if (redis.call('HGET', entries, lru.facts.TOTALS) or '') ~= packed then",
+        text="if (redis.call('HGET', entries, facts.TOTALS) or '') ~= packed then",
         wrong="if false then",
         why="an account is mended by a count that is no longer true",
         caught_by="property_tests/test_interleaved_plans.py::test_an_account_is_mended_while_others_write",

@@ -44,7 +44,7 @@ TRANSFERS = (
     ),
     Mutant(
         name="upload/completion-told-twice",
-        file="lua/lib/upload.lua",
+        file="lua/lib/uploads.lua",
         text="local completes = session.total == session.bytes and not session.whole",
         wrong="local completes = session.total == session.bytes",
         why="a duplicate of the last chunk completes again",
@@ -52,7 +52,7 @@ TRANSFERS = (
     ),
     Mutant(
         name="upload/quota-kept-when-complete",
-        file="lua/lib/upload.lua",
+        file="lua/lib/uploads.lua",
         text="local reserves = not completes and (session.total or session.bytes) or nil",
         wrong="local reserves = session.total or session.bytes",
         why="an upload that is whole goes on reserving",

@@ -17,10 +17,12 @@ from hiredis import pack_command
 from redis_state.config import Server
 from redis_state.engine.faults import Fault, as_ours, classify
 from redis_state.engine.guard import Memory
-from redis_state.engine.op import Op, Word
+from redis_state.engine.op import Op, Together, Word
 from redis_state.engine.registry import script as script_named
 from redis_state.errors import OutcomeUnknown, RedisStateError, ServerUnavailable
 from redis_state.keys import call_record
+
+_MULTI, _EXEC = pack_command(("MULTI",)), pack_command(("EXEC",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class Verdict(Enum):
 class Sending:
     """One op on its way to its outcome: a result, or the exception to raise."""
 
-    __slots__ = ("caller", "doubt", "needs_script", "number", "op", "outcome", "place", "void_at")
+    __slots__ = ("ahead", "caller", "doubt", "needs_script", "number", "op", "outcome", "place", "void_at")
 
     def __init__(self, op: Op[Any], place: int) -> None:
         self.op = op
@@ -106,6 +108,7 @@ class Sending:
         self.number = 0
         self.void_at = 0
         self.doubt = False  # a copy was sent and never answered
+        self.ahead = len(op.commands) + 1 if type(op) is Together else 0  # replies that come before the one to read
         self.needs_script = False
 
     def packed(self, session: Session, deadline: float) -> bytes:
@@ -113,6 +116,8 @@ class Sending:
         op = self.op
         script = op.script
         if script is None:
+            if isinstance(op, Together):
+                return b"".join((_MULTI, *(pack(words) for words in op.commands), _EXEC))
             return pack(tuple(op.args))
         keys, args = op.keys, op.args
         if script.kind == "once":
@@ -137,6 +142,10 @@ class Sending:
                 return self._fail(reply.error, session)
             if isinstance(reply, BaseException):
                 return self._fail(reply, session)
+        elif self.ahead:  # an error of one of several commands
+            for part in reply:
+                if isinstance(part, BaseException):
+                    return self._fail(part, session)
         elif self.caller is not None and reply:
             if reply[0] == b"void":  # proven: no copy of it ever acted, or will
                 session.clock = reply[1] / 1000 - now

@@ -1,7 +1,8 @@
 """A connection and its callers: what one call in flight needs.
 
-redis-py connects, authenticates, encrypts and parses; its own retries are off, since only the
-engine knows which calls may be sent again. A channel has one user at a time.
+redis-py connects, authenticates and encrypts, and hiredis parses. The blocking channel then uses the
+socket itself: redis-py's way there and back is a fifth of a call. Nothing is retried here, since only
+the engine knows which calls may be sent again. A channel has one user at a time.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from time import monotonic
 from typing import Any
 
 import redis
-from hiredis import pack_command
+from hiredis import Reader, pack_command
 from redis import asyncio as async_redis
 
 from redis_state.config import Server, Settings
@@ -57,28 +58,19 @@ def _heard(session: Session, server: Server, replies: list[Any], asked: float) -
     session.connected = session.fresh = True
 
 
-def _time_out_in_kernel(connected: socket.socket, seconds: float) -> None:
-    """Let the kernel watch over a socket's time.
-
-    Python's own time-out is a poll() before every send and every read, which also hands the lock of the
-    interpreter to other threads: a tenth of a call. What it reports is a connection error, too. Half the time for
-    sending, since a stalled server is noticed by the second send(): the first one returns what it could.
-    """
-    connected.settimeout(None)
-    for option, limit in ((socket.SO_RCVTIMEO, seconds), (socket.SO_SNDTIMEO, seconds / 2)):
-        microseconds = max(1, int(limit * 1e6))
-        connected.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", *divmod(microseconds, 1_000_000)))
-
-
 class Channel:
     """A blocking connection."""
 
-    __slots__ = ("_connection", "_settings", "session")
+    __slots__ = ("_buffer", "_connection", "_patience", "_reader", "_settings", "_socket", "session")
 
     def __init__(self, settings: Settings) -> None:
         self.session = Session()
         self._settings = settings
         self._connection: Any = None
+        self._socket: Any = None
+        self._reader: Any = None
+        self._buffer = bytearray(65536)
+        self._patience: float | None = None  # the time-out that Python gives the socket; None: the kernel's is enough
 
     def connect(self, server: Server, within: float) -> BaseException | None:
         """Connect anew. Return None, or why it failed."""
@@ -95,47 +87,72 @@ class Channel:
             connection = (redis.SSLConnection if server.tls else redis.Connection)(**options)
         try:
             connection.connect()
+            self._socket = connection._sock
+            self._reader = Reader(protocolError=redis.InvalidResponse, replyError=connection._parser.parse_error)
             asked = monotonic()
-            connection.send_packed_command((_HELLO_BYTES,), check_health=False)
-            _heard(self.session, server, [_read(connection) for _ in _HELLO], asked)
-            connection.socket_timeout = self._settings.socket_timeout
-            connection.update_current_socket_timeout(-1)
-            if not server.tls and sys.platform != "win32":
-                _time_out_in_kernel(connection._sock, self._settings.socket_timeout)
+            self._socket.sendall(_HELLO_BYTES)
+            replies: list[Any] = []
+            self._hear(replies, len(_HELLO))
+            _heard(self.session, server, replies, asked)
+            self._watch(server)
         except (redis.RedisError, ConfigError, OSError) as error:
             connection.disconnect()
             return error
         self._connection = connection
         return None
 
+    def _watch(self, server: Server) -> None:
+        """Let the kernel watch over the socket's time, where it can.
+
+        Python's own time-out is a poll() before every send and every read, which also hands the lock of the
+        interpreter to other threads: a tenth of a call. Half the time for sending, since a stalled server is
+        noticed by the second send(): the first one returns what it could.
+        """
+        seconds = self._settings.socket_timeout
+        self._patience = seconds if server.tls or sys.platform == "win32" else None
+        self._socket.settimeout(self._patience)
+        if self._patience is None:
+            for option, limit in ((socket.SO_RCVTIMEO, seconds), (socket.SO_SNDTIMEO, seconds / 2)):
+                microseconds = max(1, int(limit * 1e6))
+                self._socket.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", *divmod(microseconds, 1_000_000)))
+
     def exchange(self, ask: Exchange) -> list[Any]:
         """Send and read. The list ends with ``Broken`` when the connection did not live to the last reply."""
-        connection = self._connection
         replies: list[Any] = []
         try:
-            connection.send_packed_command((ask.payload,), check_health=False)
-            if ask.replies == 1 and not ask.blocks:
-                try:
-                    replies.append(connection.read_response(disable_decoding=True))
-                except redis.ResponseError as error:
-                    replies.append(error)
-                return replies
-            patience = self._settings.socket_timeout + ask.blocks
-            end = monotonic() + patience
-            for _ in range(ask.replies):
-                if ask.blocks:
-                    replies.append(_read(connection, timeout=max(0.001, end - monotonic())))
-                else:
-                    replies.append(_read(connection))
-                    if len(replies) % 64 == 0 and monotonic() > end:
-                        raise redis.TimeoutError("the batch took longer than one socket time-out")
+            self._socket.sendall(ask.payload)
+            self._hear(replies, ask.replies, ask.blocks)
         except (redis.RedisError, OSError) as error:
             self.close()
-            timed_out = isinstance(
-                error.__context__, BlockingIOError
-            )  # how the kernel's time-outs come out of redis-py
-            replies.append(Broken(redis.TimeoutError("Timeout reading from socket") if timed_out else error))
+            if isinstance(error, TimeoutError | BlockingIOError):  # Python's time-out, or the kernel's
+                error = redis.TimeoutError("Timeout reading from socket")
+            replies.append(Broken(error))
         return replies
+
+    def _hear(self, replies: list[Any], wanted: int, blocks: float = 0.0) -> None:
+        """Read so many replies, as hiredis parses them, in one socket time-out. An error of the server is a reply."""
+        connected, reader, buffer = self._socket, self._reader, self._buffer
+        end = monotonic() + self._settings.socket_timeout + blocks
+        timed = blocks > 0
+        while True:
+            if timed:
+                left = end - monotonic()
+                if left <= 0:
+                    raise TimeoutError
+                connected.settimeout(left)
+            count = connected.recv_into(buffer)
+            if count == 0:
+                raise redis.ConnectionError("Connection closed by server.")
+            reader.feed(buffer, 0, count)
+            while (reply := reader.gets()) is not False:
+                if isinstance(reply, redis.RedisError) and not isinstance(reply, redis.ResponseError):
+                    raise reply
+                replies.append(reply)
+            if len(replies) >= wanted:
+                break
+            timed = True  # many pieces may take no longer than one
+        if timed:
+            connected.settimeout(self._patience)
 
     def close(self) -> None:
         """Drop the connection; the next call makes a new one."""
@@ -143,14 +160,6 @@ class Channel:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.disconnect()
-
-
-def _read(connection: Any, **options: Any) -> Any:
-    """Read one reply; an error that the server sent is returned, a broken connection raises."""
-    try:
-        return connection.read_response(disable_decoding=True, **options)
-    except redis.ResponseError as error:
-        return error
 
 
 class AsyncChannel:

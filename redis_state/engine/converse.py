@@ -97,13 +97,14 @@ _CUT = Broken(ConnectionError("the connection broke before this reply"))
 
 def _exchange(ahead: list[bytes], pending: list[Sending], session: Session, deadline: float) -> Exchange:
     session.fresh = False
-    loads, blocks, parts = len(ahead), 0.0, [*ahead]
+    loads, more, blocks, parts = len(ahead), 0, 0.0, [*ahead]
     for sending in pending:
         parts.append(sending.packed(session, deadline))
         loads += sending.needs_script
+        more += sending.ahead
         blocks += sending.op.blocks
     session.scripts_loaded += loads
-    return Exchange(b"".join(parts), loads + len(pending), blocks)
+    return Exchange(b"".join(parts), loads + more + len(pending), blocks)
 
 
 def _hear(replies: list[Any], pending: list[Sending], session: Session, now: float) -> tuple[list[Sending], bool]:
@@ -113,7 +114,12 @@ def _hear(replies: list[Any], pending: list[Sending], session: Session, now: flo
     for sending in pending:
         if sending.needs_script:
             next(following, None)  # what SCRIPT LOAD said
-        verdict = sending.hear(next(following, _CUT), session, now)
+        reply = next(following, _CUT)
+        for _ in range(sending.ahead):
+            later = next(following, _CUT)
+            if not isinstance(reply, BaseException | Broken):
+                reply = later
+        verdict = sending.hear(reply, session, now)
         if verdict is not Verdict.SETTLED:
             again.append(sending)
             mended = mended or verdict is Verdict.AT_ONCE

@@ -8,8 +8,7 @@ The file's own prologue is the contract, so no second list of names can drift aw
 
 The header says what it replies with, what happens when a call is said twice (``once``, ``reads``,
 ``same``, or the script that is said then in its place), and whether it runs at the memory limit.
-``include('lib/x')`` brings in a module, folded into the line where it stands, so that the line numbers
-in a Redis error are those of the file.
+``local x = include('lib/x')`` brings in a module: see ``linker``.
 """
 
 from __future__ import annotations
@@ -21,19 +20,15 @@ from hashlib import sha1
 from operator import itemgetter
 from typing import Any
 
+from redis_state.engine.linker import Sources, fold, link
 from redis_state.engine.op import Call, Word
 from redis_state.errors import ContractError
 
 _SLOT = re.compile(r"^local\s+(\w+)\s*=\s*(?:tonumber\()?(KEYS|ARGV)\[(\d+)\]\)?\s*(?:--.*)?$")
 _REST = re.compile(r"^local\s+(\w+)\s*=\s*\{\s*unpack\((KEYS|ARGV),\s*(\d+)\)\s*\}\s*(?:--.*)?$")
-_INCLUDE = re.compile(r"include\('([\w/]+)'\)")
 _CLASS = re.compile(r"^-- .*Said twice: (?:(once|reads|same)|([a-z_]+/[a-z_]+))\.", re.MULTILINE)
 _FULL = re.compile(r"^-- .*When full: (runs|refuses)\b", re.MULTILINE)
 _WORD = re.compile(r"^--(?: Replies)?\s+\{'([a-z_]+)'", re.MULTILINE)
-_TOKEN = re.compile(
-    r"""--\[\[.*?\]\] | --[^\n]* | \[\[.*?\]\] | '(?:\\.|[^'\\\n])*' | "(?:\\.|[^"\\\n])*" | \s+""",
-    re.VERBOSE | re.DOTALL,
-)
 
 
 @dataclass(frozen=True)
@@ -71,8 +66,8 @@ class Script:
         return script, (self.name,)
 
 
-def parse(name: str, source: str, module: Callable[[str], str]) -> Script:
-    """Read a script's source. ``module`` returns the source of an included module by its name."""
+def parse(name: str, source: str, sources: Sources) -> Script:
+    """Read a script's source. ``sources`` returns the source of a module by name."""
     kind = _CLASS.search(source)
     full = _FULL.search(source)
     if not kind or not full:
@@ -83,7 +78,7 @@ def parse(name: str, source: str, module: Callable[[str], str]) -> Script:
     keys, rest_of_keys = _slots(name, source, "KEYS")
     args, rest_of_args = _slots(name, source, "ARGV")
     words = _WORD.findall(source)
-    text = _compose(source, module, once, runs)
+    text = _compose(source, sources, once, runs)
     sha = sha1(text.encode()).hexdigest()
     return Script(
         name=name,
@@ -114,35 +109,18 @@ def _slots(name: str, source: str, table: str) -> tuple[tuple[str, ...], str | N
     return tuple(found[n] for n in sorted(found)), rest[0] if rest else None
 
 
-def _compose(source: str, module: Callable[[str], str], once: bool, runs_when_full: bool) -> str:
+def _compose(source: str, sources: Sources, once: bool, runs_when_full: bool) -> str:
     """Return the text that Redis runs: modules folded in, calls remembered, lines where they were."""
-
-    def folded(name: str, inside: tuple[str, ...]) -> str:
-        if name in inside:
-            raise ContractError(f"modules include each other: {' > '.join((*inside, name))}")
-        text = _INCLUDE.sub(lambda match: folded(match[1], (*inside, name)), fold(module(name)))
-        return f"(function() {text} end)()"
-
-    text = _INCLUDE.sub(lambda match: folded(match[1], ()), _code(source))
+    text = link(_code(source), sources)
     if not once:
         return text
-    full = str(runs_when_full).lower()
-    return f"local once = {folded('lib/once', ())} return once(function(now_us) {text}end, {full})\n"
+    told = f"local runs_when_full = {str(runs_when_full).lower()}"
+    return f"{told} local function body(now_us) {text}end {fold(sources('lib/once'))}\n"
 
 
 def _code(source: str) -> str:
     """Return the source with its comment lines emptied, so that line numbers stay."""
     return re.sub(r"^[ \t]*--.*$", "", source, flags=re.MULTILINE).rstrip() + "\n"
-
-
-def fold(source: str) -> str:
-    """Return Lua source on one line, without comments."""
-
-    def shorter(match: re.Match[str]) -> str:
-        token = match[0]
-        return " " if token.startswith("--") or token.isspace() else token
-
-    return re.sub(r" +", " ", _TOKEN.sub(shorter, source)).strip()
 
 
 def _filler(

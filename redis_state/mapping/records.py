@@ -11,7 +11,7 @@ from random import random
 from typing import Any, Protocol
 
 from redis_state.codec import decode
-from redis_state.engine.op import Op, Plan, Word, command, do, just, pause, raises
+from redis_state.engine.op import Op, Plan, Together, Word, command, do, just, pause, raises
 from redis_state.engine.registry import script
 from redis_state.errors import NotApplied, StaleToken
 from redis_state.keys import Keys
@@ -27,7 +27,6 @@ UNSET = script("record/unset")
 REMOVE = script("record/remove")
 POP = script("record/pop")
 TOUCH = script("record/touch")
-GET_MANY = script("record/get_many")
 
 MUTATE_TRIES = 200
 
@@ -67,8 +66,9 @@ class Records(Entries[Snapshot]):
         return command("HGETALL", self.entry(name), read=lambda flat: snapshot(name, flat))
 
     def get_some(self, names: Sequence[str]) -> Op[list[Snapshot | None]]:
-        call = GET_MANY(entries=[self.entry(name) for name in names])
-        return call.meaning(found=lambda *flats: [snapshot(*pair) for pair in zip(names, flats, strict=True)])
+        return Together(
+            [("HGETALL", self.entry(name)) for name in names], lambda flats: list(map(snapshot, names, flats))
+        )
 
     def put(
         self,
@@ -147,7 +147,7 @@ class Records(Entries[Snapshot]):
             create=int(create),
         )
         return call.meaning(
-            counted=decode,
+            counted=_number,
             missing=raises(KeyError, name),
             unset=raises(KeyError, field),
             no_number=lambda _: _refuse(
@@ -239,6 +239,10 @@ def stale_token(name: str, token: Word) -> Callable[[bytes], Any]:
 
 def _inexact(name: str, field: str, old: str, by: float) -> OverflowError:
     return OverflowError(f"[{name!r}][{field!r}] is {_short(old)}: with {_short(repr(by))} added it may not be exact")
+
+
+def _number(raw: Any) -> Any:
+    return raw if type(raw) is int else decode(raw)
 
 
 def _short(text: str) -> str:

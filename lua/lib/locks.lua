@@ -1,11 +1,11 @@
--- lib/lock: what it is to grant a lock, to free it, and to wake who waits for it.
+-- lib/locks: what it is to grant a lock, to free it, and to wake who waits for it.
 --
 -- The token is the time in us, and at least one more than the last: time makes it grow when the
 -- last one is lost, the last one makes it grow when the clock stands still or steps back. `leases`
 -- keeps a name whose lease ended unreleased for a day: that is how a dead holder is found.
 --
 -- For scripts of class `once`: they know the time.
-local lock = {}
+local locks = {}
 
 local now = math.floor(now_us / 1000)
 
@@ -15,12 +15,12 @@ local SWEPT = 8          -- names dropped by the first grant of a lock in each h
 local WAKE_MS = 10000    -- a wake-up that nobody took; whoever waits asks again sooner by itself
 
 -- Give a lock that is free to `owner`. Return the token as text, and the time in ms.
-function lock.grant(key, guard, leases, name, owner, lease_ms, container, note)
+function locks.grant(key, guard, leases, name, owner, lease_ms, container, note)
   local last = tonumber(redis.call('HGET', guard, 'fence') or 0)
   local fence = string.format('%.0f', math.max(last + 1, now_us))
   redis.call('HSET', guard, 'fence', fence)
   redis.call('HSET', key, 'owner', owner, 'fence', fence, 'container', container, 'since', now, 'note', note)
-  lock.extend(key, guard, leases, name, lease_ms)
+  locks.extend(key, guard, leases, name, lease_ms)
   if math.floor(last / HOUR_US) ~= math.floor(now_us / HOUR_US) then
     local old = redis.call('ZRANGEBYSCORE', leases, '-inf', now - DAY_MS, 'LIMIT', 0, SWEPT)
     if #old > 0 then
@@ -31,7 +31,7 @@ function lock.grant(key, guard, leases, name, owner, lease_ms, container, note)
 end
 
 -- Let a lease end `lease_ms` from now. The token outlives it by a day; then time itself has passed it.
-function lock.extend(key, guard, leases, name, lease_ms)
+function locks.extend(key, guard, leases, name, lease_ms)
   redis.call('PEXPIREAT', key, now + lease_ms)
   redis.call('PEXPIREAT', guard, now + lease_ms + DAY_MS)
   redis.call('ZADD', leases, now + lease_ms, name)
@@ -39,14 +39,14 @@ function lock.extend(key, guard, leases, name, lease_ms)
 end
 
 -- Free a lock that is held, and wake the one that has waited longest.
-function lock.free(key, leases, queue, wake, name)
+function locks.free(key, leases, queue, wake, name)
   redis.call('DEL', key)
   redis.call('ZREM', leases, name)
-  lock.wake(queue, wake)
+  locks.wake(queue, wake)
 end
 
 -- Send one wake-up if anyone waits. Redis gives it to the client that has blocked longest.
-function lock.wake(queue, wake)
+function locks.wake(queue, wake)
   if redis.call('ZCOUNT', queue, now, '+inf') > 0 then
     redis.call('DEL', wake)
     redis.call('RPUSH', wake, 'free')
@@ -54,4 +54,4 @@ function lock.wake(queue, wake)
   end
 end
 
-return lock
+return locks

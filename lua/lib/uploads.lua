@@ -1,17 +1,17 @@
--- lib/upload: what a session has received, and the moment in which that is all.
+-- lib/uploads: what a session has received, and the moment in which that is all.
 -- The record's own fields are the truth. A session is whole when its bytes are its size: each chunk counts
 -- once, with the one size it can have. `@closed` says that it was aborted, `@claim` done that it is stored.
 local record = include('lib/record')
 local ledger = include('lib/ledger')
-local upload = {}
+local uploads = {}
 
 -- Return how many chunks a size makes. Exact below 2^53, though the quotient is rounded.
-function upload.chunks_of(total, chunk)
+function uploads.chunks_of(total, chunk)
   return math.ceil(total / chunk)
 end
 
 -- Return a session as a table; nil when there is none.
-function upload.read(entry)
+function uploads.read(entry)
   local values = redis.call('HMGET', entry, '@version', '@ttl', '@closed', '@claim', '@short',
     'total_size', 'chunk_size', 'bytes_received', 'chunks_received', '@updated')
   if not values[1] then
@@ -25,7 +25,7 @@ function upload.read(entry)
 end
 
 -- Return the reply that refuses more bytes, when they are too much for the owner.
-function upload.lacks(books, name, more, most)
+function uploads.lacks(books, name, more, most)
   local bytes, owner = ledger.fact(books, name)
   local _, used = ledger.used(books, owner or '')
   if bytes and more > 0 and used + more > most then
@@ -35,7 +35,7 @@ end
 
 -- Write what a session has now, and reply: `completed` to the call that makes it whole. Until then it
 -- reserves its size, or what it has received while that is not known.
-function upload.write(session, entry, partition, companions, books, name, now)
+function uploads.write(session, entry, partition, companions, books, name, now)
   local completes = session.total == session.bytes and not session.whole
   redis.call('HSET', entry, 'bytes_received', string.format('%.0f', session.bytes), 'chunks_received', session.count,
     '@version', record.next(session.version), '@updated', now)
@@ -51,9 +51,9 @@ function upload.write(session, entry, partition, companions, books, name, now)
   end
   record.keep(entry, partition, name, session.ttl_ms, now, companions, session.updated)
   ledger.keep(books, session.ttl_ms)
-  local needed = session.total and session.chunk and upload.chunks_of(session.total, session.chunk) or -1
+  local needed = session.total and session.chunk and uploads.chunks_of(session.total, session.chunk) or -1
   local word = completes and 'completed' or session.whole and 'complete' or 'received'
   return { word, session.bytes, session.count, needed }
 end
 
-return upload
+return uploads

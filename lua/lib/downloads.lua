@@ -1,15 +1,15 @@
--- lib/download: what was sent of one download, and how fast.
+-- lib/downloads: what was sent of one download, and how fast.
 --
 -- What was sent is a set of ranges, so a range that was asked for twice counts once. `@marks` holds two
 -- moments, with what was sent by then: speed is measured from the older one, 5 to 10 seconds ago.
 local record = include('lib/record')
 local ranges = include('lib/ranges')
-local download = {}
+local downloads = {}
 
 local WINDOW_MS = 5000
 
 -- Return a download as a table; nil when there is none.
-function download.read(entry)
+function downloads.read(entry)
   local values = redis.call('HMGET', entry,
     '@version', '@ttl', 'total_bytes', 'status', '@ranges', '@marks', '@updated')
   if not values[1] then
@@ -26,7 +26,7 @@ function download.read(entry)
 end
 
 -- Return the reply that tells of it.
-function download.tell(found, now)
+function downloads.tell(found, now)
   local past = now - (found.marks[1] or now)
   local rate = past > 0 and (found.sent - found.marks[2]) * 1000 / past or 0
   return { found.finished and 'finished' or 'active', found.sent, found.offset, found.total or -1,
@@ -34,7 +34,7 @@ function download.tell(found, now)
 end
 
 -- Write what it is now.
-function download.write(found, entry, partition, name, now)
+function downloads.write(found, entry, partition, name, now)
   local marks = found.marks
   if #marks ~= 4 then
     found.marks = { now, found.sent, now, found.sent }
@@ -48,4 +48,4 @@ function download.write(found, entry, partition, name, now)
   record.keep(entry, partition, name, found.ttl_ms, now, {}, found.updated)
 end
 
-return download
+return downloads
