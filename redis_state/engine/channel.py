@@ -132,7 +132,8 @@ class Channel:
     def _hear(self, replies: list[Any], wanted: int, blocks: float = 0.0) -> None:
         """Read so many replies, as hiredis parses them, in one socket time-out. An error of the server is a reply."""
         connected, reader, buffer = self._socket, self._reader, self._buffer
-        end = monotonic() + self._settings.socket_timeout + blocks
+        patience = self._settings.socket_timeout
+        end = monotonic() + patience + blocks
         timed = blocks > 0
         while True:
             if timed:
@@ -150,7 +151,7 @@ class Channel:
                 replies.append(reply)
             if len(replies) >= wanted:
                 break
-            timed = True  # many pieces may take no longer than one
+            timed = timed or end - monotonic() < 0.9 * patience  # pieces that drip may take no longer than one
         if timed:
             connected.settimeout(self._patience)
 
