@@ -14,7 +14,7 @@ from redis_state.config import Settings
 from redis_state.engine.call import Broken, Session
 from redis_state.engine.converse import Connect, Exchange, Wait, converse
 from redis_state.engine.faults import Fault, classify
-from redis_state.engine.op import Op, Pause, Plan, do, do_all, just, pause
+from redis_state.engine.op import Op, Pause, Plan, Together, do, do_all, just, pause
 from redis_state.engine.registry import script
 from redis_state.engine.run import Engine
 from redis_state.errors import CorruptValue, StaleToken
@@ -104,6 +104,42 @@ def test_what_was_answered_before_a_cut_is_not_sent_again() -> None:
     talk.answer([b"sha", b"sha", [b"confirmed"], LOST]).answer()
     assert talk.ask.replies == 2 + 2  # the scripts of a fresh connection, and the two that had no answer
     assert talk.answer([b"sha", b"sha", [b"nothing"], [b"entries", 1]]).outcomes == [True, False, 1]
+
+
+def hashes() -> Together[list[Any]]:
+    return Together([("HGETALL", "a"), ("HGETALL", "b")], list)
+
+
+def test_commands_together_are_one_call_at_one_instant() -> None:
+    talk = Talk(hashes(), reads()).answer()
+    sent = [word for word in talk.ask.payload.split(b"\r\n") if word.isalpha()]
+    start = sent.index(b"MULTI")
+    assert sent[start : start + 7] == [b"MULTI", b"HGETALL", b"a", b"HGETALL", b"b", b"EXEC", b"EVALSHA"]
+    assert talk.ask.replies == 1 + 4 + 1  # a SCRIPT LOAD ahead, and the script behind
+    talk.answer([b"sha", b"OK", b"QUEUED", b"QUEUED", [[b"n", b"1"], []], [b"entries", 1]])
+    assert talk.outcomes == [[[b"n", b"1"], []], 1]
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        [b"OK", b"QUEUED", LOST],
+        [redis_errors.BusyLoadingError("LOADING"), redis_errors.ResponseError("EXECABORT")],
+        [b"OK", redis_errors.ReadOnlyError("READONLY"), b"QUEUED", redis_errors.ExecAbortError("EXECABORT")],
+    ],
+)
+def test_commands_together_are_sent_again_together(replies: list[Any]) -> None:
+    talk = Talk(hashes()).answer()
+    first = talk.ask.payload
+    talk.answer(replies).answer()
+    assert talk.ask.payload == first
+    assert talk.answer([b"OK", b"QUEUED", b"QUEUED", [[], []]]).outcomes == [[[], []]]
+
+
+def test_what_is_wrong_with_one_of_several_commands_is_told() -> None:
+    talk = Talk(hashes()).answer()
+    (error,) = talk.answer([b"OK", b"QUEUED", b"QUEUED", [[], redis_errors.ResponseError("WRONGTYPE")]]).outcomes or []
+    assert isinstance(error, CorruptValue)
 
 
 def test_a_void_call_is_sent_again_with_the_servers_time() -> None:

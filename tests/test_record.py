@@ -864,3 +864,13 @@ def test_writers_of_different_fields_do_not_undo_each_other(crew: Any, engine: E
     race(engine)["k"] = {}
     crew.race(engine, set_own_field)
     assert race(engine)["k"] == {f"by{rank}": 49 for rank in range(crew.size)}
+
+
+def test_records_read_together_say_when_one_is_something_else(m: RecordMapping, engine: Engine, server: Server) -> None:
+    m.update({"a": {"n": 1}, "b": {"n": 2}})
+    with server.client() as client:
+        client.set(engine.keys("things").record("c"), "text", ex=60)
+    with pytest.raises(CorruptValue, match="HGETALL: a key holds data of another kind"):
+        m.get_many(["a", "c"])
+    assert m.get_many(["a", "b"]) == {"a": {"n": 1}, "b": {"n": 2}}
+    assert engine.status().replies_lost == 0

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -363,3 +365,52 @@ def test_a_user_who_may_not_is_told_so(server: Server) -> None:
         pytest.raises(ServerRefused, match="record/put: .* refused: .*(NOPERM|permissions)"),
     ):
         mapping(engine)["k"] = {"n": 1}
+
+
+class Drip:
+    """Stand between one client and a server; once told to, pass replies on a byte at a time."""
+
+    def __init__(self, server: Server, pause: float) -> None:
+        self._upstream = str(server.socket_path)
+        self._pause = pause
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"redis://127.0.0.1:{self._listening.getsockname()[1]}"
+        self.dripping = threading.Event()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listening.accept()
+                server = socket.socket(socket.AF_UNIX)
+                server.connect(self._upstream)
+                threading.Thread(target=self._pass, args=(client, server, False), daemon=True).start()
+                threading.Thread(target=self._pass, args=(server, client, True), daemon=True).start()
+
+    def _pass(self, source: socket.socket, target: socket.socket, replies: bool) -> None:
+        with suppress(OSError), source, target:
+            while data := source.recv(65536):
+                for at in range(len(data)) if replies and self.dripping.is_set() else ():
+                    target.sendall(data[at : at + 1])
+                    time.sleep(self._pause)
+                if not (replies and self.dripping.is_set()):
+                    target.sendall(data)
+
+    def close(self) -> None:
+        self._listening.close()
+
+
+def test_a_reply_that_drips_takes_no_longer_than_one_that_is_late(server: Server) -> None:
+    drip = Drip(server, pause=0.05)
+    try:
+        with Engine.from_url(drip.url, deadline=0.5, socket_timeout=0.4) as engine, Pace() as pace:
+            m = mapping(engine)
+            m["k"] = {"text": "x" * 100}  # 10 s at this pace
+            drip.dripping.set()
+            began = time.monotonic()
+            with pytest.raises(ServerUnavailable):
+                m["k"]
+            took = time.monotonic() - began
+        assert took < 0.5 + 1.1 * 0.4 + pace.slack
+    finally:
+        drip.close()
