@@ -58,8 +58,7 @@ def command(*words: Word, read: Callable[[Any], T], blocks: float = 0.0) -> Op[T
 class Together(Op[T]):
     """Plain commands that only read, run at one instant; ``read`` is given the list of their replies.
 
-    All keys are in one hash slot. What Lua would pass on, it copies twice: for hashes this is four times cheaper
-    than a script of the same commands.
+    All keys are in one hash slot. A script of the same commands would copy every field of a hash twice.
     """
 
     __slots__ = ("commands",)
