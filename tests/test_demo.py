@@ -722,6 +722,7 @@ def test_an_interrupted_run_ends_its_workers_and_tidies_up(tmp_path: Path, sign:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "TMPDIR": str(tmp_path)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's job may ignore it
     )
     assert process.stderr
     for line in process.stderr:
