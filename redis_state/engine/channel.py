@@ -1,8 +1,8 @@
 """A connection and its callers: what one call in flight needs.
 
 redis-py connects, authenticates and encrypts, and hiredis parses. The blocking channel then uses the
-socket itself: redis-py's way there and back is a fifth of a call. Nothing is retried here, since only
-the engine knows which calls may be sent again. A channel has one user at a time.
+socket itself, since redis-py does more for each reply than parse it. Nothing is retried here: only the
+engine knows which calls may be sent again. A channel has one user at a time.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Modules of ``lua/lib``, folded into the text of a script: of each what is used, and no more. Pure.
 
-Redis makes a script's functions anew whenever it runs, and a table of functions costs more than a
-command. So what a script uses of a module becomes local functions in its own text, ``index.enter`` as
-``index__enter``. They stand on the line of the ``include``, so line numbers in a Redis error are those
-of the file.
+Redis makes a script's functions anew whenever it runs, and a table to hold them, also of those that it
+never calls. So what a script uses of a module becomes local functions in its own text, ``index.enter``
+as ``index__enter``. They stand on the line of the ``include``, so line numbers in a Redis error are
+those of the file.
 
 A module is called what its file is called: ``local index = {}``, then its statements, each beginning at
 the start of a line (``function index.enter(...)``, ``index.MOST = 8``, locals, includes), then ``return index``.
@@ -39,7 +39,7 @@ def link(code: str, sources: Sources) -> str:
     def definitions(include: re.Match[str]) -> str:
         nonlocal known
         indent, table, module = include.groups()
-        seen = known | set()
+        seen = set(known)
         text = _define(module, {word for word in words if word.startswith(f"{table}.")}, seen, sources, ())
         if not indent:  # else they are seen in this block only
             known = seen

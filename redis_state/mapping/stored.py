@@ -48,23 +48,21 @@ def stored_fields(name: str, value: Mapping[str, Any]) -> list[Word]:
 def snapshot(name: str, flat: Sequence[bytes]) -> Snapshot | None:
     if not flat:
         return None
-    fields: dict[str, Any] = {}
-    meta: dict[bytes, bytes] = {}
     pairs = iter(flat)
+    raw = dict(zip(pairs, pairs, strict=True))
+    fields: dict[str, Any] = {}
     try:
-        for field, item in zip(pairs, pairs, strict=True):
+        version, ttl = int(raw.pop(b"@version")), int(raw.pop(b"@ttl")) / 1000
+        for field, item in raw.items():
             if field[:1] != b"@":
                 fields[field.decode()] = decode(item)
             elif field[1:2] == b"@":
                 fields[field[1:].decode()] = decode(item)
-            else:
-                meta[field] = item
-        version, ttl = int(meta[b"@version"]), int(meta[b"@ttl"]) / 1000
     except CorruptValue as error:
         raise CorruptValue(f"[{name!r}][{field.decode(errors='replace')!r}]: {error}") from None
     except (KeyError, ValueError):
         raise CorruptValue(f"[{name!r}]: this hash was not written by redis_state") from None
-    return Snapshot(fields, version, ttl, meta.get(b"@owner", b"").decode(errors="replace"))
+    return Snapshot(fields, version, ttl, raw.get(b"@owner", b"").decode(errors="replace"))
 
 
 def stored_number(name: str, field: str, by: float) -> str:
