@@ -56,9 +56,9 @@ def hit_small(bench: Bench) -> Group:
 def hit_large(bench: Bench) -> Group:
     """A hit of 50 KB, beside a bare connection's GET."""
     cache = _cache(bench, 7)
-    _fill(cache, 100, LARGE)
-    names = cycle([_name(n) for n in range(100)])
-    for n in range(100):
+    _fill(cache, FEW, LARGE)
+    names = cycle([_name(n) for n in range(FEW)])
+    for n in range(FEW):
         bench.client.set(_name(n), b"x" * LARGE)
     connection = _connection(bench)
 

@@ -14,13 +14,14 @@ from redis_state.config import Settings
 from redis_state.engine.call import Broken, Session
 from redis_state.engine.converse import Connect, Exchange, Wait, converse
 from redis_state.engine.faults import Fault, classify
-from redis_state.engine.op import Op, Pause, Plan, Together, do, do_all, just, pause
+from redis_state.engine.op import Beside, Op, Pause, Plan, Together, do, do_all, just, pause
 from redis_state.engine.registry import script
 from redis_state.engine.run import Engine
 from redis_state.errors import CorruptValue, StaleToken
 
 READS = script("index/count")
 WRITES = script("progress/confirm")
+NOTES = script("text/get")
 LOST = Broken(redis_errors.ConnectionError("cut"))
 
 
@@ -139,6 +140,49 @@ def test_commands_together_are_sent_again_together(replies: list[Any]) -> None:
 def test_what_is_wrong_with_one_of_several_commands_is_told() -> None:
     talk = Talk(hashes()).answer()
     (error,) = talk.answer([b"OK", b"QUEUED", b"QUEUED", [[], redis_errors.ResponseError("WRONGTYPE")]]).outcomes or []
+    assert isinstance(error, CorruptValue)
+
+
+COMMAND = b"*3\r\n$4\r\nHGET\r\n$8\r\nrs:{x}:d\r\n$1\r\na\r\n"
+
+
+def noted() -> Beside[list[Any]]:
+    call = NOTES(blobs="rs:{x}:d", entries="rs:{x}:m", uses="rs:{x}:u", ends="rs:{x}:e", name="a", mtime="", whole=0)
+    return Beside(call, ("HGET", "rs:{x}:d", "a"), list)
+
+
+def test_a_command_beside_a_script_is_one_call() -> None:
+    talk = Talk(noted(), reads()).answer()
+    first, second = talk.ask.payload.split(b"EVALSHA")[1:]
+    assert first.endswith(COMMAND + b"*4\r\n$7\r\n")
+    assert b"HGET" not in second
+    assert talk.ask.replies == 2 + 2 + 1  # two SCRIPT LOADs ahead, and the other script behind
+    assert talk.answer([b"sha", b"sha", [b"miss"], None, [b"entries", 1]]).outcomes == [[[b"miss"], None], 1]
+
+
+@pytest.mark.parametrize("replies", [[LOST], [[b"hit", b"", b"", 1], LOST], [[b"miss"]]])
+def test_a_call_that_would_count_twice_is_its_twin_when_it_is_sent_again(replies: list[Any]) -> None:
+    talk = Talk(noted()).answer()
+    assert NOTES.sha.encode() in talk.ask.payload
+    broken = replies if isinstance(replies[-1], Broken) else [*replies, LOST]
+    talk.answer(broken).answer()
+    assert NOTES.sha.encode() not in talk.ask.payload
+    assert script(NOTES.twin).sha.encode() in talk.ask.payload
+    assert talk.ask.payload.endswith(COMMAND)
+    assert talk.answer([[b"miss"], None]).outcomes == [[[b"miss"], None]]
+
+
+def test_a_missing_script_is_loaded_beside_its_command() -> None:
+    talk = Talk(noted()).answer()
+    talk.answer([redis_errors.NoScriptError("NOSCRIPT"), b"blob"])
+    assert talk.ask.replies == 3
+    assert talk.ask.payload.endswith(COMMAND)
+    assert talk.answer([b"sha", [b"miss"], None]).outcomes == [[[b"miss"], None]]
+
+
+def test_what_is_wrong_with_the_command_beside_is_told() -> None:
+    talk = Talk(noted()).answer()
+    (error,) = talk.answer([[b"miss"], redis_errors.ResponseError("WRONGTYPE")]).outcomes or []
     assert isinstance(error, CorruptValue)
 
 

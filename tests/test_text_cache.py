@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from redis_state import Engine
 from redis_state.cache import CacheEntry, RedisTextCache
 from redis_state.cache.text import upkeep
 from redis_state.cache.text.reading import BESIDE, SMALL_IN_A_ROW
-from redis_state.engine.op import just
+from redis_state.engine.op import Beside, Call, Op, command, just
 from redis_state.errors import ConfigError, CorruptValue, EntryTooLarge
 
 BUDGET = 100_000
@@ -366,16 +367,33 @@ def test_repair_empties_a_shard_that_holds_what_belongs_to_nothing(cache: RedisT
     assert len(cache.cache) == 0
 
 
-def test_a_text_that_was_replaced_while_it_was_read_is_read_whole(engine: Engine, cache: RedisTextCache) -> None:
+class Interrupted(Engine):
+    """An engine on which somebody else gets in between a script and the command beside it, once."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def run(self, op: Op[Any]) -> Any:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is None or not isinstance(op, Beside) or op.script is None:
+            return super().run(op)
+        noted = super().run(Call(op.script, op.keys, op.args).read_by(list))
+        meanwhile()
+        return op.read([noted, super().run(command(*op.command, read=lambda blob: blob))])
+
+
+@pytest.mark.parametrize("face", ["cache", "plan"])
+@pytest.mark.parametrize("left", ["new" * 3000, None])
+def test_a_text_that_changes_while_it_is_read_is_whole(
+    server: Any, prefix: str, cache: RedisTextCache, face: str, left: str | None
+) -> None:
     cache.put("k", "old" * 3000)
-    plan = cache.cache.entries.fetch("k")
-    beside, touch = next(plan)  # type: ignore[misc]
-    blob = engine.run(beside)
-    cache.put("k", "new" * 3000)
-    step = plan.send([blob, engine.run(touch)])
-    with pytest.raises(StopIteration) as end:
-        plan.send(engine.run(step))  # type: ignore[arg-type]
-    assert end.value.value.content == "new" * 3000
+    with Interrupted.from_url(server.url, prefix=prefix) as engine:
+        reader = RedisTextCache(engine=engine, budget=BUDGET)
+        assert reader.get("other") is None
+        engine.meanwhile = lambda: cache.put("k", left) if left else cache.drop("k")
+        entry = reader.get("k") if face == "cache" else engine.follow(reader.cache.entries.fetch("k"))
+        assert engine.meanwhile is None
+    assert (entry and entry.content) == left
 
 
 def test_bytes_of_others_are_no_text(cache: RedisTextCache, server: Any) -> None:

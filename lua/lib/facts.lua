@@ -10,16 +10,15 @@ facts.TOTALS = '\255'
 facts.ENTRY = '>I4ddi4I4dc8'
 facts.STORED = 25    -- where the bytes accounted begin
 
--- Say what an entry is to a reader: 'live', 'over', or 'other' when it is not of the file asked for.
-function facts.state(entry, now, seconds, nanos)
-  local _, ends, its_seconds, its_nanos = struct.unpack('>I4ddi4', entry)
-  if ends <= now then
-    return 'over'
-  end
-  if nanos ~= '' and (tonumber(nanos) ~= its_nanos or tonumber(seconds) ~= its_seconds) then
-    return 'other'
-  end
-  return 'live'
+-- Tell whether an entry's time is over.
+function facts.over(entry, now)
+  local _, ends = struct.unpack('>I4d', entry)
+  return ends <= now
+end
+
+-- Return an entry's mtime, packed as it is.
+function facts.mtime(entry)
+  return string.sub(entry, 13, 24)
 end
 
 -- Tell whether an entry stays when another is put: it is of a newer file, or only absent ones are to be put.

@@ -25,7 +25,7 @@ lru.remove(shard, totals, { name }, { entry })
 if packed then
   lru.save(shard, totals)
 end
-if facts.state(entry, now_us / 1000, 0, '') == 'over' then
+if facts.over(entry, now_us / 1000) then
   return { 'missing' }
 end
 return { 'dropped' }

@@ -13,9 +13,8 @@ local entries = KEYS[2]              -- hash: name -> facts, and the totals
 local uses    = KEYS[3]              -- zset: name -> last use, in us
 local ends    = KEYS[4]              -- zset: name -> expiry, in ms
 local name    = ARGV[1]
-local seconds = ARGV[2]              -- mtime of the file, as the reader knows it
-local nanos   = ARGV[3]              -- or '': whatever
-local whole   = ARGV[4]              -- '1': with the text
+local mtime   = ARGV[2]              -- of the file, as the reader knows it and as lib/facts packs it; '': whatever
+local whole   = ARGV[3]              -- '1': with the text
 
 local call, pack, unpack_facts = redis.call, struct.pack, struct.unpack
 local found = call('HMGET', entries, name, '\255')    -- lib/facts says what these hold
@@ -26,11 +25,11 @@ end
 local time = call('TIME')
 local us = time[1] * 1000000 + time[2]
 local tick, all_hits, misses = unpack_facts('>ddd', totals)
-local hits, over, its_seconds, its_nanos = 0, 0, 0, 0
+local hits, over = 0, 0
 if entry then
-  hits, over, its_seconds, its_nanos = unpack_facts('>I4ddi4', entry)
+  hits, over = unpack_facts('>I4d', entry)
 end
-if over * 1000 > us and (nanos == '' or tonumber(nanos) == its_nanos and tonumber(seconds) == its_seconds) then
+if over * 1000 > us and (mtime == '' or mtime == string.sub(entry, 13, 24)) then
   tick = tick < us and us or tick + 1
   entry = pack('>I4', hits + 1) .. string.sub(entry, 5)
   call('ZADD', uses, tick, name)

@@ -10,15 +10,15 @@ local entries = KEYS[2]              -- hash: name -> facts, and the totals
 local uses    = KEYS[3]              -- zset: name -> last use, in us
 local ends    = KEYS[4]              -- zset: name -> expiry, in ms
 local name    = ARGV[1]
-local seconds = ARGV[2]              -- mtime of the file, as the reader knows it
-local nanos   = ARGV[3]              -- or '': whatever
-local whole   = ARGV[4]              -- '1': with the text
+local mtime   = ARGV[2]              -- of the file, as the reader knows it and as lib/facts packs it; '': whatever
+local whole   = ARGV[3]              -- '1': with the text
 
 local facts = include('lib/facts')
 local entry = redis.call('HGET', entries, name)
 local clock = include('lib/clock')
 local now = clock.ms()
-if not entry or facts.state(entry, now, seconds, nanos) ~= 'live' or not redis.call('ZSCORE', ends, name) then
+local other = entry and mtime ~= '' and mtime ~= facts.mtime(entry)
+if not entry or other or facts.over(entry, now) or not redis.call('ZSCORE', ends, name) then
   return { 'miss' }
 end
 local used = tonumber(redis.call('ZSCORE', uses, name))

@@ -21,7 +21,7 @@ local shard, totals = { blobs = blobs, facts = entries, uses = uses, ends = ends
 local blob, used = redis.call('HGET', blobs, name), tonumber(redis.call('ZSCORE', uses, name))
 lru.remove(shard, totals, { name }, { entry })
 lru.save(shard, totals)
-if facts.state(entry, now_us / 1000, 0, '') == 'over' then
+if facts.over(entry, now_us / 1000) then
   return { 'miss' }
 end
 return { 'hit', blob, entry, used }

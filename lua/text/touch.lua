@@ -11,7 +11,7 @@ local ttl_ms  = tonumber(ARGV[2])    -- lives this long from now; at most a day,
 local facts = include('lib/facts')
 local entry = redis.call('HGET', entries, name)
 local now = math.floor(now_us / 1000)
-if not entry or facts.state(entry, now, 0, '') == 'over' then
+if not entry or facts.over(entry, now) then
   return { 'missing' }
 end
 

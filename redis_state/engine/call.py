@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from enum import Enum
+from itertools import chain
 from typing import Any
 
 from hiredis import pack_command
@@ -17,7 +18,7 @@ from hiredis import pack_command
 from redis_state.config import Server
 from redis_state.engine.faults import Fault, as_ours, classify
 from redis_state.engine.guard import Memory
-from redis_state.engine.op import Op, Together, Word
+from redis_state.engine.op import Beside, Call, Op, Together, Word
 from redis_state.engine.registry import script as script_named
 from redis_state.errors import OutcomeUnknown, RedisStateError, ServerUnavailable
 from redis_state.keys import call_record
@@ -30,6 +31,10 @@ class Broken:
     """What is heard in place of a reply when the connection broke."""
 
     error: BaseException
+
+
+_CUT = Broken(ConnectionError("the connection broke before this reply"))
+_TROUBLE = (Broken, BaseException)
 
 
 class Caller:
@@ -98,18 +103,18 @@ class Verdict(Enum):
 class Sending:
     """One op on its way to its outcome: a result, or the exception to raise."""
 
-    __slots__ = ("ahead", "caller", "doubt", "needs_script", "number", "op", "outcome", "place", "void_at")
+    # How all begin: setting these one by one would be felt in each call.
+    outcome: Any = None
+    caller: Caller | None = None
+    number = 0
+    void_at = 0
+    doubt = False  # a copy was sent and never answered
+    needs_script = False
 
     def __init__(self, op: Op[Any], place: int) -> None:
         self.op = op
         self.place = place
-        self.outcome: Any = None
-        self.caller: Caller | None = None
-        self.number = 0
-        self.void_at = 0
-        self.doubt = False  # a copy was sent and never answered
-        self.ahead = len(op.commands) + 1 if type(op) is Together else 0  # replies that come before the one to read
-        self.needs_script = False
+        self.replies = 1 + op.more  # to what is sent
 
     def packed(self, session: Session, deadline: float) -> bytes:
         """Return the bytes to send, with the same identity each time."""
@@ -132,20 +137,20 @@ class Sending:
         else:
             words = (len(keys), *keys, *args)
         if self.needs_script:
-            return pack(("SCRIPT", "LOAD", script.text)) + pack(("EVAL", script.text, *words))
-        return pack(("EVALSHA", script.sha, *words))
+            session.scripts_loaded += 1
+            said = pack(("SCRIPT", "LOAD", script.text)) + pack(("EVAL", script.text, *words))
+        else:
+            said = pack(("EVALSHA", script.sha, *words))
+        return said + pack(op.command) if isinstance(op, Beside) else said
 
-    def hear(self, reply: Any, session: Session, now: float) -> Verdict:
-        """Take a reply, or what came in its place."""
+    def hear(self, replies: list[Any], session: Session, now: float) -> Verdict:
+        """Take the replies to what was sent, or as many as came."""
+        reply = replies[0] if self.replies == len(replies) == 1 else self._one(replies)
         if type(reply) is not list:
             if isinstance(reply, Broken):
                 return self._fail(reply.error, session)
             if isinstance(reply, BaseException):
                 return self._fail(reply, session)
-        elif self.ahead:  # an error of one of several commands
-            for part in reply:
-                if isinstance(part, BaseException):
-                    return self._fail(part, session)
         elif self.caller is not None and reply:
             if reply[0] == b"void":  # proven: no copy of it ever acted, or will
                 session.clock = reply[1] / 1000 - now
@@ -161,11 +166,22 @@ class Sending:
             self.outcome = error
         return Verdict.SETTLED
 
+    def _one(self, replies: list[Any]) -> Any:
+        """Return the reply to the op: a list if it has several; or the first error among them."""
+        replies = replies[self.needs_script :]  # without what SCRIPT LOAD said
+        if len(replies) <= self.op.more:
+            replies.append(_CUT)
+        for reply in chain(replies, replies[-1]) if type(self.op) is Together else replies:
+            if isinstance(reply, _TROUBLE):
+                return reply
+        return replies if self.op.more else replies[0]
+
     def _fail(self, error: BaseException, session: Session) -> Verdict:
         fault = classify(error)
         if fault is Fault.NO_SCRIPT:
             session.healed += 1
             self.needs_script = True
+            self.replies = 2 + self.op.more
             return Verdict.AT_ONCE
         if fault is Fault.LOST:
             session.lost += 1
@@ -187,8 +203,10 @@ class Sending:
         op = self.op
         if op.script is None or op.script.kind != "twin":
             return False
-        self.op = Op(script_named(op.script.twin), op.keys, op.args, op.read)
+        twin = Call(script_named(op.script.twin), op.keys, op.args)
+        self.op = Beside(twin, op.command, op.read) if isinstance(op, Beside) else twin.read_by(op.read)
         self.needs_script = False
+        self.replies = 1 + self.op.more
         return True
 
     def give_up(self, session: Session, trouble: BaseException | None, deadline: float) -> None:

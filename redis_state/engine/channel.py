@@ -26,6 +26,7 @@ from redis_state.errors import ConfigError
 
 _HELLO = (("TIME",), ("COMMAND", "INFO", "GETEX"), ("INFO", "memory"))
 _HELLO_BYTES = b"".join(pack_command(words) for words in _HELLO)  # type: ignore[arg-type]
+LARGEST_KEPT = 1 << 20  # bytes of a reply whose memory is used again for the next one
 _TOO_OLD = "it lacks GETEX: Redis 6.2 or later, or Valkey 8 or later, is needed"
 
 
@@ -89,6 +90,7 @@ class Channel:
             connection.connect()
             self._socket = connection._sock
             self._reader = Reader(protocolError=redis.InvalidResponse, replyError=connection._parser.parse_error)
+            self._reader.setmaxbuf(LARGEST_KEPT)
             asked = monotonic()
             self._socket.sendall(_HELLO_BYTES)
             replies: list[Any] = []

@@ -75,9 +75,8 @@ def converse(
                     break
         if session.connected and now() < deadline:
             ahead = _scripts_of(pending) if session.fresh and len(pending) > 1 else []
-            ask = _exchange(ahead, pending, session, deadline)
-            replies = yield ask
-            pending, mended = _hear(replies[len(ahead) :], pending, session, now())
+            replies = yield _exchange(ahead, pending, session, deadline)
+            pending, mended = _hear(replies, len(ahead), pending, session, now())
             if not pending:
                 return [sending.outcome for sending in sendings]
             if isinstance(replies[-1], Broken | BaseException):
@@ -92,34 +91,26 @@ def converse(
     return [sending.outcome for sending in sendings]
 
 
-_CUT = Broken(ConnectionError("the connection broke before this reply"))
-
-
 def _exchange(ahead: list[bytes], pending: list[Sending], session: Session, deadline: float) -> Exchange:
     session.fresh = False
-    loads, more, blocks, parts = len(ahead), 0, 0.0, [*ahead]
+    wanted, blocks, parts = len(ahead), 0.0, [*ahead]
+    session.scripts_loaded += wanted
     for sending in pending:
         parts.append(sending.packed(session, deadline))
-        loads += sending.needs_script
-        more += sending.ahead
+        wanted += sending.replies
         blocks += sending.op.blocks
-    session.scripts_loaded += loads
-    return Exchange(b"".join(parts), loads + more + len(pending), blocks)
+    return Exchange(b"".join(parts), wanted, blocks)
 
 
-def _hear(replies: list[Any], pending: list[Sending], session: Session, now: float) -> tuple[list[Sending], bool]:
-    """Give each call its reply. Return those to send again, and whether something is mended for them."""
-    following = iter(replies)
+def _hear(
+    replies: list[Any], start: int, pending: list[Sending], session: Session, now: float
+) -> tuple[list[Sending], bool]:
+    """Give each call its replies. Return those to send again, and whether something is mended for them."""
     again, mended = [], False
     for sending in pending:
-        if sending.needs_script:
-            next(following, None)  # what SCRIPT LOAD said
-        reply = next(following, _CUT)
-        for _ in range(sending.ahead):
-            later = next(following, _CUT)
-            if not isinstance(reply, BaseException | Broken):
-                reply = later
-        verdict = sending.hear(reply, session, now)
+        end = start + sending.replies
+        verdict = sending.hear(replies[start:end], session, now)
+        start = end
         if verdict is not Verdict.SETTLED:
             again.append(sending)
             mended = mended or verdict is Verdict.AT_ONCE

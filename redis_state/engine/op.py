@@ -31,6 +31,8 @@ class Op(Generic[T]):
 
     __slots__ = ("args", "blocks", "keys", "read", "script")
 
+    more = 0  # replies that follow the first one; if any do, `read` is given a list of all
+
     def __init__(
         self,
         script: Script | None,
@@ -64,8 +66,30 @@ class Together(Op[T]):
     __slots__ = ("commands",)
 
     def __init__(self, commands: Sequence[tuple[Word, ...]], read: Callable[[list[Any]], T]) -> None:
-        super().__init__(None, (), commands[0], read)
+        super().__init__(None, (), commands[0], lambda replies: read(replies[-1]))
         self.commands = commands
+
+    @property
+    def more(self) -> int:  # type: ignore[override]
+        return len(self.commands) + 1
+
+
+class Beside(Op[T]):
+    """A script that notes a read, and after it in the same write the plain command that reads.
+
+    ``read`` is given both replies in a list; a call of somebody else may have run in between. It is for
+    what is so large that a script, which copies it twice, would cost more.
+    """
+
+    __slots__ = ("command",)
+
+    more = 1
+
+    def __init__(self, call: Call, command: tuple[Word, ...], read: Callable[[list[Any]], T]) -> None:
+        self.script, self.keys, self.args = call.script, call.keys, call.args
+        self.read = read
+        self.blocks = 0.0
+        self.command = command
 
 
 class Call:

@@ -14,6 +14,7 @@ LONGEST_TTL = 86400.0  # seconds
 TOKEN = 8  # random bytes in front of a text: they tell whether what was read beside a script belongs to it
 FOREVER_MS = 1 << 52
 _FACTS = Struct(">IddiId8s")
+_MTIME = Struct(">di")  # as in the facts
 _TOTALS = Struct(">ddddddddd")
 
 
@@ -129,6 +130,11 @@ def mtime_words(name: str, mtime_ns: int | None) -> tuple[int, int]:
     if abs(seconds) > 1 << 52:
         raise ValueError(f"{name!r}: file_mtime_ns={mtime_ns} is no time of a file")
     return seconds, nanos
+
+
+def packed_mtime(name: str, mtime_ns: int) -> bytes:
+    """Return an mtime as it stands in the facts of an entry."""
+    return _MTIME.pack(*mtime_words(name, mtime_ns))
 
 
 def checked_ttl(ttl: float) -> int:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from redis_state.cache.text.entry import TOKEN, CacheEntry, checked_ttl, mtime_words, read_entry, read_text
-from redis_state.engine.op import Op, Plan, command, do, do_all, just, reader
+from redis_state.cache.text.entry import CacheEntry, checked_ttl, packed_mtime, read_entry
+from redis_state.engine.op import Beside, Call, Op, Plan, command, do, do_all, just, reader
 from redis_state.engine.registry import script
+from redis_state.engine.script import Script
 from redis_state.keys import Keys
 from redis_state.mapping.entries import Entries
 
@@ -21,8 +22,10 @@ PEEK = script("text/peek")
 BESIDE = 4096  # bytes; larger texts are read beside the script
 SMALL_IN_A_ROW = 8  # so many, and the next text is taken to be small as well
 
+OVERTAKEN = CacheEntry("")  # in place of an entry: another put came in between
 ENTRY = {"hit": read_entry, "miss": just(None)}
 _GET, _PEEK = reader(GET, ENTRY), reader(PEEK, ENTRY)
+_NOTED = reader(GET, {"hit": lambda _, facts, used: (facts, used), "miss": just(None)})
 
 
 class Shard(NamedTuple):
@@ -66,45 +69,34 @@ class Reading(Entries[CacheEntry]):
 
     def read(self, name: str, mtime_ns: int | None = None, whole: int = 1) -> Op[CacheEntry | None]:
         """Read an entry, and count it as used."""
-        return self._look(GET, _GET, name, mtime_ns, whole)
+        return self._look(GET, name, mtime_ns, whole).read_by(_GET)
 
     def peek(self, name: str, mtime_ns: int | None = None, whole: int = 1) -> Op[CacheEntry | None]:
         """Read an entry, and count nothing."""
-        return self._look(PEEK, _PEEK, name, mtime_ns, whole)
+        return self._look(PEEK, name, mtime_ns, whole).read_by(_PEEK)
 
-    def _look(self, which: Any, read: Any, name: str, mtime_ns: int | None, whole: int) -> Op[CacheEntry | None]:
+    def _look(self, which: Script, name: str, mtime_ns: int | None, whole: int) -> Call:
         blobs, entries, uses, ends = self.shard(name)
-        seconds: int | str = ""
-        nanos: int | str = ""
-        if mtime_ns is not None:
-            seconds, nanos = mtime_words(name, mtime_ns)
-        call = which(
-            blobs=blobs, entries=entries, uses=uses, ends=ends, name=name, seconds=seconds, nanos=nanos, whole=whole
-        )
-        return call.read_by(read)  # type: ignore[no-any-return]
+        mtime = b"" if mtime_ns is None else packed_mtime(name, mtime_ns)
+        return which(blobs=blobs, entries=entries, uses=uses, ends=ends, name=name, mtime=mtime, whole=whole)
 
     def get(self, name: str) -> Op[CacheEntry | None]:
         return self.read(name)
 
     def fetch(self, name: str, *, file_mtime_ns: int | None = None) -> Plan[CacheEntry | None]:
-        """Read an entry the way that costs least, to go by those read before."""
-        if self.expects_small:
-            entry = yield from do(self.read(name, file_mtime_ns))
-        else:
-            blob, entry = yield from do_all(self.beside(name, file_mtime_ns))
-            if not joined(blob, entry):  # another put came in between
-                entry = yield from do(self.peek(name, file_mtime_ns))
+        """Read an entry, and count it as used."""
+        entry = yield from do(self.likely(name, file_mtime_ns))
+        if entry is OVERTAKEN:
+            entry = yield from do(self.peek(name, file_mtime_ns))
         self.learn(entry)
         return entry
 
-    def beside(self, name: str, mtime_ns: int | None = None) -> list[Op[Any]]:
-        """Read a text with a plain command, and beside it what is known of it, counted as used. To be ``joined``."""
-        return [command("HGET", self.shard(name).blobs, name, read=_same), self.read(name, mtime_ns, 0)]
-
-    @property
-    def expects_small(self) -> bool:
-        """Whether the next text is taken to be one that a script may return."""
-        return self._small >= SMALL_IN_A_ROW
+    def likely(self, name: str, mtime_ns: int | None = None) -> Op[CacheEntry | None]:
+        """Read an entry the way that costs least, to go by those read before. It may be ``OVERTAKEN``."""
+        if self._small >= SMALL_IN_A_ROW:
+            return self.read(name, mtime_ns)
+        call = self._look(GET, name, mtime_ns, 0)
+        return Beside(call, ("HGET", call.keys[0], name), _joined)
 
     def learn(self, entry: CacheEntry | None) -> None:
         """Remember what kind of text was read."""
@@ -126,7 +118,7 @@ class Reading(Entries[CacheEntry]):
 
     def contains(self, name: str) -> Op[bool]:
         shard = self.shard(name)
-        call = PEEK(**shard._asdict(), name=name, seconds="", nanos="", whole=0)
+        call = PEEK(**shard._asdict(), name=name, mtime=b"", whole=0)
         return call.meaning(hit=just(True), miss=just(False))
 
     def time_left(self, name: str) -> Plan[float | None]:
@@ -137,14 +129,9 @@ class Reading(Entries[CacheEntry]):
         return None if entry is None else max(0.0, entry.expires_at - now)
 
 
-def joined(blob: bytes | None, entry: CacheEntry | None) -> bool:
-    """Complete an entry with its text; False when the text is another one's."""
-    if entry is not None:
-        if blob is None or not blob.startswith(entry.token):
-            return False
-        entry.content, entry.size = read_text(blob), len(blob) - TOKEN
-    return True
-
-
-def _same(blob: bytes | None) -> bytes | None:
-    return blob
+def _joined(replies: list[Any]) -> CacheEntry | None:
+    noted, blob = replies
+    known = _NOTED(noted)
+    if known is None:
+        return None
+    return (read_entry(blob, *known) if blob else None) or OVERTAKEN

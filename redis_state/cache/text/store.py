@@ -8,7 +8,7 @@ from typing import Any
 from redis_state.cache.text import upkeep
 from redis_state.cache.text.entry import LONGEST_TTL, CacheEntry, TextCacheCheck, TextCacheStats
 from redis_state.cache.text.loading import loading
-from redis_state.cache.text.reading import joined
+from redis_state.cache.text.reading import OVERTAKEN
 from redis_state.cache.text.steps import Texts
 from redis_state.engine.default import default_cache_engine
 from redis_state.engine.run import Engine
@@ -108,13 +108,9 @@ class RedisTextCache:
         returned. A text of more than 4 KB travels beside the script that counts its use.
         """
         engine, texts = self.cache.engine, self.cache._entries  # as `fetch`, without the steps of a plan
-        entry: CacheEntry | None
-        if texts.expects_small:
-            entry = engine.run(texts.read(key, file_mtime_ns))
-        else:
-            blob, entry = engine.run_all(texts.beside(key, file_mtime_ns))
-            if not joined(blob, entry):
-                entry = engine.run(texts.peek(key, file_mtime_ns))
+        entry = engine.run(texts.likely(key, file_mtime_ns))
+        if entry is OVERTAKEN:
+            entry = engine.run(texts.peek(key, file_mtime_ns))
         texts.learn(entry)
         return entry
 
