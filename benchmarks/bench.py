@@ -3,14 +3,47 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
+import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, Self
 
 import redis
+from hiredis import pack_command
 
 from redis_state import Engine
 from redis_state.engine import embedded
+from redis_state.keys import call_record
+
+
+class BareConnection:
+    """redis-py's connection and nothing around it: no pool, no retries, no threads, no errors."""
+
+    def __init__(self, socket_path: str, db: int = 0) -> None:
+        options = {"path": socket_path, "db": db, "socket_timeout": 30}
+        self._connection: Any = redis.UnixDomainSocketConnection(**options)  # type: ignore[abstract,no-untyped-call]
+        self._connection.connect()
+        self.close = self._connection.disconnect
+        self._caller = secrets.token_urlsafe(12)
+        self._number = 0
+        self._void_at = int(time.time() * 1000) + 3_600_000
+
+    def ask(self, payload: bytes, replies: int = 1) -> Any:
+        """Send, and return the last reply."""
+        self._connection.send_packed_command((payload,), check_health=False)
+        for _ in range(replies):
+            answer = self._connection.read_response(disable_decoding=True)
+        return answer
+
+    def once(self, sha: str, keys: Sequence[str], args: Sequence[Any]) -> bytes:
+        """Return the call of a script of class `once`, as the engine makes it."""
+        self._number += 1
+        record = call_record(keys[0], self._caller)
+        words = ("EVALSHA", sha, len(keys) + 1, *keys, record, *args, self._number, self._void_at)
+        packed: bytes = pack_command(words)
+        return packed
 
 
 class Bench:
@@ -32,6 +65,11 @@ class Bench:
         client: redis.Redis = redis.Redis(unix_socket_path=self.socket_path, **options)
         self.closing.callback(client.close)
         return client
+
+    def bare_connection(self, db: int = 0) -> BareConnection:
+        connection = BareConnection(self.socket_path, db)
+        self.closing.callback(connection.close)
+        return connection
 
     def server_version(self) -> str:
         info: dict[str, Any] = self.client.info("server")

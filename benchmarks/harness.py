@@ -1,7 +1,8 @@
 """Timing that a busy machine cannot bend much: short bursts, all contenders in turn, ratios within each round.
 
 A round gives every case several bursts of a few milliseconds and keeps the shortest, so that what another program
-took away in between is mostly left out. Only ratios of the same round are formed; their median and quartiles are told.
+took away in between is mostly left out. The first calls of a burst are not counted: they find the caches full of the
+case before. Only ratios of the same round are formed; their median and quartiles are told.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from statistics import median, quantiles
 from time import perf_counter
 
 BURST = 0.004  # seconds
+WARM = 1 / 6  # of a burst that comes before it and is not counted
 BURSTS = 5  # per case and round; the shortest counts
 LONG = 0.1  # a call that takes this long is measured once a round
 FEWEST_ROUNDS = 7
@@ -109,6 +111,8 @@ def measure(name: str, group: Group, mode: str, patience: Patience) -> Result:
 
 
 def _burst(call: Callable[[], object], times: int) -> float:
+    for _ in range(round(times * WARM)):
+        call()
     turns = range(times)
     began = perf_counter()
     for _ in turns:

@@ -25,10 +25,10 @@ import redis_lock
 from hiredis import pack_command
 from redis.lock import Lock as RedisPyLock
 
-from benchmarks.bench import Bench
+from benchmarks.bench import BareConnection, Bench
 from benchmarks.harness import Case, Goal, Group
 from redis_state import Engine, Locks
-from redis_state.keys import Keys, call_record
+from redis_state.keys import Keys
 from redis_state.lock import steps
 
 OURS, BARE = "redis_state", "our scripts, bare connection"
@@ -42,41 +42,27 @@ class Bare:
     """The same scripts, sent as they are: no retries, no renewal, no errors, no threads."""
 
     def __init__(self, socket_path: str, name: str) -> None:
-        self._connection: Any = redis.UnixDomainSocketConnection(path=socket_path, socket_timeout=30)  # type: ignore[abstract,no-untyped-call]
-        self._connection.connect()
+        self._connection = BareConnection(socket_path)
         keys = Keys("bare")
         self._name, self._wake = name, keys.wake(name)
         self._acquire = [keys.lock(name), keys.fence(name), keys.queue(name), keys.wake(name), keys.leases(name)]
         self._release = [keys.lock(name), keys.queue(name), keys.wake(name), keys.leases(name)]
-        self._record = call_record(keys.lock(name), secrets.token_urlsafe(12))
-        self._number = 0
-        self._void_at = int(time.time() * 1000) + 3_600_000
         for text in (steps.ACQUIRE.text, steps.RELEASE.text):
-            self._ask(pack_command(("SCRIPT", "LOAD", text)))  # type: ignore[arg-type]
+            self._connection.ask(pack_command(("SCRIPT", "LOAD", text)))  # type: ignore[arg-type]
         self._owner = ""
-
-    def _call(self, sha: str, keys: list[str], *args: Any) -> bytes:
-        self._number += 1
-        words = ("EVALSHA", sha, len(keys) + 1, *keys, self._record, *args, self._number, self._void_at)
-        packed: bytes = pack_command(words)
-        return packed
-
-    def _ask(self, payload: bytes, replies: int = 1) -> Any:
-        self._connection.send_packed_command((payload,), check_health=False)
-        for _ in range(replies):
-            answer = self._connection.read_response(disable_decoding=True)
-        return answer
 
     def acquire(self) -> None:
         self._owner = secrets.token_urlsafe(12)
         args = (self._name, self._owner, LEASE * 1000, 4000, "bench", "")
-        answer = self._ask(self._call(steps.ACQUIRE.sha, self._acquire, *args))
+        connection = self._connection
+        answer = connection.ask(connection.once(steps.ACQUIRE.sha, self._acquire, args))
         while answer[0] != b"held":
             wait: bytes = pack_command(("BLPOP", self._wake, 1))  # type: ignore[arg-type]
-            answer = self._ask(wait + self._call(steps.ACQUIRE.sha, self._acquire, *args), 2)
+            answer = connection.ask(wait + connection.once(steps.ACQUIRE.sha, self._acquire, args), 2)
 
     def release(self) -> None:
-        self._ask(self._call(steps.RELEASE.sha, self._release, self._name, self._owner))
+        connection = self._connection
+        connection.ask(connection.once(steps.RELEASE.sha, self._release, (self._name, self._owner)))
 
 
 Pair = tuple[Callable[[], object], Callable[[], object]]

@@ -7,10 +7,13 @@ from functools import partial
 from itertools import cycle
 from typing import Any
 
+from hiredis import pack_command
+
 from benchmarks.bench import Bench
 from benchmarks.harness import Case, Goal, Group
 from benchmarks.peers import REDIS_DICT, TTL, Entry, Peer, all_peers
-from redis_state import Engine, RecordMapping, ValueMapping
+from benchmarks.scripts import ADD
+from redis_state import Engine, Op, RecordMapping, ValueMapping
 
 TEN = 10
 RECORDS, VALUES = "RecordMapping", "ValueMapping"
@@ -41,6 +44,7 @@ class Dicts:
         self.values = ValueMapping("values", ttl=TTL, engine=engine)
         self.records.put_many(entries)
         self.values.put_many(entries)
+        self.bare = bench.bare_connection(db=1)
         self.peers = all_peers(bench)
         for peer in self.peers:
             for key, entry in entries.items():
@@ -95,8 +99,16 @@ def increment(dicts: Dicts) -> Group:
         ),
         [Goal(RECORDS, REDIS_DICT, 1 / 3)],
     )
-    item = Case(f'{RECORDS}, m[k]["n"] += 1', lambda: _add_one(records, next(keys)))
-    return Group(group.title, [group.cases[0], item, *group.cases[1:]], group.goals)
+    ours = [
+        group.cases[0],
+        Case(f'{RECORDS}, m[k]["n"] += 1', lambda: _add_one(records, next(keys))),
+        Case(
+            "its script, bare connection",
+            _bare(dicts, lambda: records.entries.increment(next(keys), "processed_segments")),
+        ),
+        Case("least script that adds once, bare connection", _bare(dicts, lambda: ADD.op(ADD.once))),
+    ]
+    return Group(group.title, [*ours, *group.cases[1:]], group.goals)
 
 
 def read_ten(dicts: Dicts) -> Group:
@@ -107,6 +119,16 @@ def read_ten(dicts: Dicts) -> Group:
         lambda: values.get_many(next(tens)),
         lambda peer: peer.get_many(next(tens)),
     )
+    entry = records.entries.entry
+
+    def bare(names: Sequence[str]) -> object:
+        sent = [("MULTI",), *(("HGETALL", entry(name)) for name in names), ("EXEC",)]
+        return dicts.bare.ask(b"".join(map(pack_command, sent)), len(sent))  # type: ignore[arg-type]
+
+    cases += [
+        Case("its commands, bare connection", lambda: bare(next(tens))),
+        Case("one of them, bare connection", lambda: dicts.bare.ask(pack_command(("HGETALL", entry(next(keys)))))),  # type: ignore[arg-type]
+    ]
     one_of = {RECORDS: f"{RECORDS}, one get", VALUES: f"{VALUES}, one get"}
     cases += [Case(one_of[RECORDS], lambda: records[next(keys)]), Case(one_of[VALUES], lambda: values[next(keys)])]
     return Group(f"Read {TEN} entries", cases, [Goal(name, one, 2.0) for name, one in one_of.items()])
@@ -132,6 +154,20 @@ def iterate(dicts: Dicts) -> Group:
             lambda peer: all_of(peer.items()),
         ),
     )
+
+
+def _bare(dicts: Dicts, make: Callable[[], Op[Any]]) -> Callable[[], object]:
+    """Send ops made before without the engine: what the server and the socket take."""
+    ops = [make() for _ in range(dicts.size)]
+    script: Any = ops[0].script
+    dicts.bare.ask(pack_command(("SCRIPT", "LOAD", script.text)))  # type: ignore[arg-type]
+    turns = cycle(ops)
+
+    def ask() -> object:
+        op = next(turns)
+        return dicts.bare.ask(dicts.bare.once(script.sha, op.keys, op.args))
+
+    return ask
 
 
 def _add_one(records: RecordMapping, key: str) -> None:

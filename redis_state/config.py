@@ -145,15 +145,13 @@ def checked_budget(name: str, budget: int) -> int:
     return budget
 
 
-def container_id(environ: Mapping[str, str] | None = None) -> str:
-    """Return ``CONTAINER_ID``, or host name and process id when it is unset."""
-    given = (os.environ if environ is None else environ).get("CONTAINER_ID")
-    return given or f"{_host()}-{os.getpid()}"
-
-
 @cache
-def _host() -> str:
-    return platform.node()
+def container_id() -> str:
+    """Return ``CONTAINER_ID``, or host name and process id when it is unset. Looked up once in each process."""
+    return os.environ.get("CONTAINER_ID") or f"{platform.node()}-{os.getpid()}"
+
+
+os.register_at_fork(after_in_child=container_id.cache_clear)
 
 
 def parse_url(url: str, *, said_by: str) -> Server:

@@ -87,6 +87,11 @@ class Keys:
     def record(self, name: str) -> str:
         return f"{self.head(name)}r:{name}"
 
+    def of_record(self, name: str) -> tuple[str, str]:
+        """Return ``record`` and ``index``."""
+        head = self.head(name)
+        return f"{head}r:{name}", f"{head}i"
+
     def value(self, name: str) -> str:
         return f"{self.head(name)}v:{name}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -92,9 +93,27 @@ def test_a_server_shows_its_address(server: Server, shown: str) -> None:
     assert str(server) == shown
 
 
-def test_a_container_is_named_by_its_variable_else_by_host_and_process() -> None:
-    assert container_id({"CONTAINER_ID": "blue"}) == "blue"
-    assert container_id({}) == f"{platform.node()}-{os.getpid()}"
+@pytest.fixture
+def unnamed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A container whose name was not looked up yet."""
+    monkeypatch.delenv("CONTAINER_ID", raising=False)
+    container_id.cache_clear()
+    yield
+    container_id.cache_clear()
+
+
+def test_a_container_is_named_by_its_variable(unnamed: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTAINER_ID", "blue")
+    assert container_id() == "blue"
+
+
+@pytest.mark.usefixtures("unnamed")
+def test_a_container_without_a_name_is_host_and_process_also_after_a_fork() -> None:
+    assert container_id() == f"{platform.node()}-{os.getpid()}"
+    child = os.fork()
+    if not child:
+        os._exit(0 if container_id() == f"{platform.node()}-{os.getpid()}" else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 # --- what is refused ----------------------------------------------------------------------------------

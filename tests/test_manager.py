@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import subprocess
 import sys
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from servers import Server
 
 from redis_state import Engine, RedisStateManager, StaleToken, configure, default_engine
+from redis_state.config import container_id
 from redis_state.engine import default
 
 FIRST = """
@@ -124,10 +124,12 @@ def test_sessions_are_listed_by_owner(manager: RedisStateManager, other: RedisSt
 def test_an_owner_is_the_container_of_the_environment(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     manager = RedisStateManager("sessions", engine=engine)
     monkeypatch.setenv("CONTAINER_ID", "blue")
-    manager.create_session("k", {})
-    assert manager.container_id == manager.owner("k") == "blue"
-    monkeypatch.delenv("CONTAINER_ID")
-    assert manager.container_id == f"{platform.node()}-{os.getpid()}"
+    container_id.cache_clear()
+    try:
+        manager.create_session("k", {})
+        assert manager.container_id == manager.owner("k") == "blue"
+    finally:
+        container_id.cache_clear()
 
 
 def test_an_update_can_be_fenced(manager: RedisStateManager) -> None:

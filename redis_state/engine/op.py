@@ -116,18 +116,40 @@ class Call:
 
 def reader(script: Script, meanings: Mapping[str, Meaning]) -> Callable[[Any], Any]:
     """Return the function that reads a script's reply: see ``Call.meaning``."""
-    words = script.words
-    if meanings.keys() != script.said:
-        raise ContractError(_mismatch(script, set(meanings)))
+    words = _words(script, meanings)
 
     def read(reply: Any) -> Any:
         try:
             mean = meanings[words[reply[0]]]
         except (KeyError, TypeError, IndexError):
-            raise ContractError(f"{script.name} answered {reply!r}, which its text does not say") from None
+            raise _unsaid(script, reply) from None
         return mean(*reply[1:])
 
     return read
+
+
+def reader_about(script: Script, meanings: Mapping[str, Meaning]) -> Callable[[Any, Any], Any]:
+    """Return a reader whose meanings are first given what a call is about: made once, bound with ``partial``."""
+    words = _words(script, meanings)
+
+    def read(about: Any, reply: Any) -> Any:
+        try:
+            mean = meanings[words[reply[0]]]
+        except (KeyError, TypeError, IndexError):
+            raise _unsaid(script, reply) from None
+        return mean(about, *reply[1:])
+
+    return read
+
+
+def _words(script: Script, meanings: Mapping[str, Meaning]) -> Mapping[bytes, str]:
+    if meanings.keys() != script.said:
+        raise ContractError(_mismatch(script, set(meanings)))
+    return script.words
+
+
+def _unsaid(script: Script, reply: Any) -> ContractError:
+    return ContractError(f"{script.name} answered {reply!r}, which its text does not say")
 
 
 def _mismatch(script: Script, meant: set[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
@@ -196,17 +195,11 @@ class Locks(Bound):
         Keys(namespace)  # a wrong one is refused here
         self.namespace = namespace
         self._container_id = container_id
-        self._own: tuple[int, str] | None = None  # as it was found out, and for which process
 
     @property
     def container_id(self) -> str:
         """Who holds what is acquired here."""
-        if self._container_id:
-            return self._container_id
-        process = os.getpid()
-        if self._own is None or self._own[0] != process:
-            self._own = process, own_container_id()
-        return self._own[1]
+        return self._container_id or own_container_id()
 
     def _bind(self, engine: Engine) -> None:
         self.keys = engine.keys(self.namespace)

@@ -7,11 +7,12 @@ added to where it lies. ``fence`` is a fencing token, or the holder of a lock th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from random import random
-from typing import Any, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 from redis_state.codec import decode
-from redis_state.engine.op import Op, Plan, Together, Word, command, do, just, pause, raises
+from redis_state.engine.op import Op, Plan, Together, Word, command, do, just, pause, raises, reader_about
 from redis_state.engine.registry import script
 from redis_state.errors import NotApplied, StaleToken
 from redis_state.keys import Keys
@@ -41,6 +42,15 @@ class Holder(Protocol):
 
 
 Fence = int | Holder | None
+
+
+class Write(NamedTuple):
+    """What a write is about."""
+
+    name: str
+    token: Word
+    field: str = ""
+    by: float = 0
 
 
 class Records(Entries[Snapshot]):
@@ -80,22 +90,18 @@ class Records(Entries[Snapshot]):
         owner: str | None = None,
     ) -> Op[int]:
         """Write an entry whole, in place of what is there. Returns its version."""
-        return self._put(name, value, ttl, fence, owner, "", written=int, present=just(None), changed=just(None))
+        return self._put(name, value, ttl, fence, owner, "")
 
     def create(
         self, name: str, value: Mapping[str, Any], *, ttl: float | None = None, owner: str | None = None
     ) -> Op[bool]:
-        return self._put(
-            name, value, ttl, None, owner, "absent", written=just(True), present=just(False), changed=just(False)
-        )
+        return self._put(name, value, ttl, None, owner, "absent")
 
     def put_if_version(
         self, name: str, value: Mapping[str, Any], version: int, *, ttl: float | None = None, fence: Fence = None
     ) -> Op[int | None]:
         """Write an entry whole if its version is still this one. Returns the new version, else None."""
-        return self._put(
-            name, value, ttl, fence, None, str(version), written=int, present=just(None), changed=just(None)
-        )
+        return self._put(name, value, ttl, fence, None, str(version))
 
     def _put(
         self,
@@ -105,7 +111,6 @@ class Records(Entries[Snapshot]):
         fence: Fence,
         owner: str | None,
         expected: str,
-        **meanings: Any,
     ) -> Op[Any]:
         token, guard = self._fenced(name, fence)
         call = PUT(
@@ -117,7 +122,7 @@ class Records(Entries[Snapshot]):
             expected=expected,
             fields=stored_fields(name, value),
         )
-        return call.meaning(**meanings, stale=stale_token(name, token))
+        return call.read_by(partial(_CREATED if expected == "absent" else _WRITTEN, Write(name, token)))
 
     def patch(self, name: str, fields: Mapping[str, Any], *, ttl: float | None = None, fence: Fence = None) -> Op[bool]:
         """Merge fields into an entry that exists. False, and nothing created, when there is none."""
@@ -129,7 +134,7 @@ class Records(Entries[Snapshot]):
             token=token,
             fields=stored_fields(name, fields),
         )
-        return call.meaning(patched=just(True), missing=just(False), stale=stale_token(name, token))
+        return call.read_by(partial(_PATCHED, Write(name, token)))
 
     def increment(
         self, name: str, field: str, by: float = 1, *, fence: Fence = None, create: bool = True
@@ -146,16 +151,7 @@ class Records(Entries[Snapshot]):
             by=stored_number(name, field, by),
             create=int(create),
         )
-        return call.meaning(
-            counted=_number,
-            missing=raises(KeyError, name),
-            unset=raises(KeyError, field),
-            no_number=lambda _: _refuse(
-                TypeError(f"[{name!r}][{field!r}] is no number, so nothing can be added to it")
-            ),
-            too_large=lambda old: _refuse(_inexact(name, field, old.decode(), by)),
-            stale=stale_token(name, token),
-        )
+        return call.read_by(partial(_ADDED, Write(name, token, field, by)))
 
     def fill(self, name: str, field: str, value: Any) -> Op[tuple[bool, Any]]:
         """Set a field if the entry has none such. Returns whether it did, and the field's value now."""
@@ -210,13 +206,9 @@ class Records(Entries[Snapshot]):
         raise NotApplied(f"{name!r} changed under each of {MUTATE_TRIES} attempts to mutate it; use increment or patch")
 
     def _slots(self, name: str) -> dict[str, Any]:
-        keys = self.keys
-        return {
-            "entry": keys.record(name),
-            "partition": keys.index(name),
-            "companions": [companion(name) for companion in self._companions],
-            "name": name,
-        }
+        entry, partition = self.keys.of_record(name)
+        companions = [companion(name) for companion in self._companions] if self._companions else ()
+        return {"entry": entry, "partition": partition, "companions": companions, "name": name}
 
     def _fenced(self, name: str, fence: Fence) -> tuple[Word, str]:
         """Return the token to send, and the key where the lock's own last token is kept."""
@@ -232,22 +224,49 @@ class Records(Entries[Snapshot]):
         return token, self.keys.fence(lock if same_slot else name)
 
 
+def _stale(write: Write, newest: bytes) -> NoReturn:
+    raise StaleToken(write.name, int(write.token), int(newest))
+
+
+def _missing(write: Write) -> NoReturn:
+    raise KeyError(write.name)
+
+
+def _unset(write: Write) -> NoReturn:
+    raise KeyError(write.field)
+
+
+def _no_number(write: Write, _: bytes) -> NoReturn:
+    raise TypeError(f"[{write.name!r}][{write.field!r}] is no number, so nothing can be added to it")
+
+
+def _inexact(write: Write, old: bytes) -> NoReturn:
+    number, by = _short(old.decode()), _short(repr(write.by))
+    raise OverflowError(f"[{write.name!r}][{write.field!r}] is {number}: with {by} added it may not be exact")
+
+
+_WRITTEN = reader_about(
+    PUT, {"written": lambda _, version: int(version), "present": just(None), "changed": just(None), "stale": _stale}
+)
+_CREATED = reader_about(PUT, {"written": just(True), "present": just(False), "changed": just(False), "stale": _stale})
+_PATCHED = reader_about(PATCH, {"patched": just(True), "missing": just(False), "stale": _stale})
+_ADDED = reader_about(
+    INCREMENT,
+    {
+        "counted": lambda _, number: number if type(number) is int else decode(number),
+        "missing": _missing,
+        "unset": _unset,
+        "no_number": _no_number,
+        "too_large": _inexact,
+        "stale": _stale,
+    },
+)
+
+
 def stale_token(name: str, token: Word) -> Callable[[bytes], Any]:
     """Return the meaning of `stale`: raises ``StaleToken``."""
-    return lambda newest: _refuse(StaleToken(name, int(token), int(newest)))
-
-
-def _inexact(name: str, field: str, old: str, by: float) -> OverflowError:
-    return OverflowError(f"[{name!r}][{field!r}] is {_short(old)}: with {_short(repr(by))} added it may not be exact")
-
-
-def _number(raw: Any) -> Any:
-    return raw if type(raw) is int else decode(raw)
+    return partial(_stale, Write(name, token))
 
 
 def _short(text: str) -> str:
     return text if len(text) <= 40 else f"{text[:20]}...{text[-10:]}"
-
-
-def _refuse(error: Exception) -> Any:
-    raise error

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from redis_state.codec import decode, encode
-from redis_state.engine.op import Op, command, just
+from redis_state.engine.op import Call, Op, command, just, reader
 from redis_state.engine.registry import script
 from redis_state.errors import CorruptValue
 from redis_state.mapping.entries import Entries, milliseconds
@@ -15,6 +15,9 @@ PUT = script("value/put")
 REMOVE = script("value/remove")
 POP = script("value/pop")
 TOUCH = script("value/touch")
+
+_WRITTEN = reader(PUT, {"written": just(None), "present": just(None)})
+_CREATED = reader(PUT, {"written": just(True), "present": just(False)})
 
 
 class Values(Entries[Any]):
@@ -36,15 +39,15 @@ class Values(Entries[Any]):
         )
 
     def put(self, name: str, value: Any, *, ttl: float | None = None) -> Op[None]:
-        return self._put(name, value, ttl, "", None, None)
+        return self._put(name, value, ttl, "").read_by(_WRITTEN)
 
     def create(self, name: str, value: Any, *, ttl: float | None = None) -> Op[bool]:
-        return self._put(name, value, ttl, "absent", True, False)
+        return self._put(name, value, ttl, "absent").read_by(_CREATED)
 
-    def _put(self, name: str, value: Any, ttl: float | None, expected: str, written: Any, present: Any) -> Op[Any]:
+    def _put(self, name: str, value: Any, ttl: float | None, expected: str) -> Call:
         if value is None:
             raise TypeError(f"{name!r}: None means that there is no value; store something else")
-        call = PUT(
+        return PUT(
             entry=self.entry(name),
             partition=self.keys.index(name),
             name=name,
@@ -52,7 +55,6 @@ class Values(Entries[Any]):
             expected=expected,
             value=encode(value, path=repr(name)),
         )
-        return call.meaning(written=just(written), present=just(present))
 
     def remove(self, name: str) -> Op[bool]:
         call = REMOVE(entry=self.entry(name), partition=self.keys.index(name), name=name)

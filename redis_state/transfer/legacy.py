@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from redis_state.engine.op import Op
+from redis_state.engine.op import Op, just
 from redis_state.engine.registry import script
 from redis_state.mapping.entries import milliseconds
 from redis_state.mapping.records import Fence, stale_token
@@ -29,10 +29,9 @@ class Overwritten(Transfers):
         fence: Fence,
         owner: str | None,
         expected: str,
-        **meanings: Any,
     ) -> Op[Any]:
         if expected == "absent":
-            return super()._put(name, value, ttl, fence, owner, expected, **meanings)
+            return super()._put(name, value, ttl, fence, owner, expected)
         token, guard = self._fenced(name, fence)
         call = OVERWRITE(
             **session_slots(self, name),
@@ -43,4 +42,4 @@ class Overwritten(Transfers):
             expected=expected,
             fields=stored_fields(name, value),
         )
-        return call.meaning(written=meanings["written"], changed=meanings["changed"], stale=stale_token(name, token))
+        return call.meaning(written=int, changed=just(None), stale=stale_token(name, token))
