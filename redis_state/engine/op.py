@@ -63,15 +63,12 @@ class Together(Op[T]):
     All keys are in one hash slot. A script of the same commands would copy every field of a hash twice.
     """
 
-    __slots__ = ("commands",)
+    __slots__ = ("commands", "more")
 
     def __init__(self, commands: Sequence[tuple[Word, ...]], read: Callable[[list[Any]], T]) -> None:
         super().__init__(None, (), commands[0], lambda replies: read(replies[-1]))
         self.commands = commands
-
-    @property
-    def more(self) -> int:  # type: ignore[override]
-        return len(self.commands) + 1
+        self.more = len(commands) + 1
 
 
 class Beside(Op[T]):
