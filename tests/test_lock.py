@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -347,6 +348,18 @@ def test_a_renewing_holder_learns_that_its_lock_was_taken_away(locks: Locks, eng
     this = held(locks.lock("a", lease=0.6))
     engine.run(steps.release(this._want))
     assert this.lost.wait(2.0)
+
+
+def test_all_who_wait_hear_of_a_loss_long_before_the_lease_is_over(locks: Locks, engine: Engine) -> None:
+    this = held(locks.lock("a", lease=6.0))
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(this.lost.wait, 10.0) for _ in range(4)]
+        engine.run(steps.release(this._want))  # so the first renewal is refused, after 2 s at the latest
+        assert [one.result() for one in waiting] == [True] * 4
+    assert time.monotonic() < this.lost.ends
+    assert this.lost.wait(0.0)
+    assert isinstance(this.lost, threading.Event)
+    assert "set" in repr(this.lost)
 
 
 def test_max_hold_ends_a_lease_that_is_renewed(locks: Locks, pace: Pace) -> None:

@@ -142,6 +142,14 @@ LOCKS = (
         caught_by="tests/test_lock.py::test_renewal_cannot_bring_back_what_somebody_else_holds",
     ),
     Mutant(
+        name="lock/loss-wakes-nobody",
+        file="redis_state/lock/term.py",
+        text="            event.set()\n",
+        wrong="            pass\n",
+        why="who waits for a loss hears of it only when the lease would have ended",
+        caught_by="tests/test_lock.py::test_all_who_wait_hear_of_a_loss_long_before_the_lease_is_over",
+    ),
+    Mutant(
         name="lock/child-owns-its-parents",
         file="redis_state/lock/keeper.py",
         text="    for hold in parents:\n        hold.disown()\n",

@@ -27,10 +27,18 @@ TEXTS = (
     Mutant(
         name="text/older-file-is-served",
         file="lua/text/get.lua",
-        text="tonumber(nanos) == its_nanos and tonumber(seconds) == its_seconds",
-        wrong="tonumber(nanos) >= its_nanos and tonumber(seconds) >= its_seconds",
+        text="mtime == string.sub(entry, 13, 24)",
+        wrong="mtime >= string.sub(entry, 13, 24)",
         why="a text is stale in one direction only: that of an older file is served",
         caught_by=PARALLEL,
+    ),
+    Mutant(
+        name="text/overtaken-is-missing",
+        file="redis_state/cache/text/reading.py",
+        text=" or OVERTAKEN",
+        wrong="",
+        why="a large text that is replaced while it is read seems to be missing",
+        caught_by="tests/test_text_cache.py::test_a_text_that_changes_while_it_is_read_is_whole",
     ),
     Mutant(
         name="text/older-file-replaces-newer",

@@ -12,11 +12,12 @@ from typing import ParamSpec, Self, TypeVar
 
 from redis_state.config import container_id as own_container_id
 from redis_state.engine.default import Bound
+from redis_state.engine.op import Op
 from redis_state.engine.run import Engine
 from redis_state.errors import CallError, LockLost, LockTimeout, RedisStateError, ServerFull, ServerRefused
 from redis_state.keys import Keys
 from redis_state.lock import steps
-from redis_state.lock.keeper import keeper
+from redis_state.lock.keeper import Keeper, keeper
 from redis_state.lock.steps import LEASE, LockInfo, LockKeys, Request, checked_seconds
 from redis_state.lock.term import Hold, Lost
 
@@ -35,11 +36,14 @@ class Held(Hold):
 
     lost: Lost
 
-    def __init__(self, want: Request, lease: steps.Lease, engine: Engine, *, auto_renew: bool) -> None:
+    def __init__(
+        self, want: Request, lease: steps.Lease, free: Op[bool], engine: Engine, keeper: Keeper, *, auto_renew: bool
+    ) -> None:
         super().__init__(want, lease, Lost(), auto_renew=auto_renew)
+        self._free = free
         self._engine = engine
-        self._keeper = keeper(engine)
-        self._keeper.keep(self)
+        self._keeper = keeper
+        keeper.keep(self)
 
     def renew(self) -> None:
         """Let the lease begin anew, now. ``LockLost`` when it is over. One round trip."""
@@ -56,13 +60,14 @@ class Held(Hold):
                 raise LockLost(self.name, self._why)
             return
         lost, ends = self.lost.is_set(), self.lost.ends
-        self._keeper.drop(self)
         self._ended("it was released")
         try:
-            freed = self._engine.run(steps.release(self._want))
+            freed = self._engine.run(self._free)
         except BaseException:
             self._why, self.lost.ends = "", ends  # it can be said again
             raise
+        finally:
+            self._keeper.drop(self)
         if lost or not freed:
             self.lost.set()
             raise LockLost(self.name)
@@ -168,13 +173,14 @@ class Lock:
         if self._at is None or self._at[0] is not keys:
             self._at = keys, LockKeys.of(keys, self.name)
         want = Request(keys, self.name, self._lease, locks.container_id, self._note, self._max_hold, at=self._at[1])
+        free = steps.release(want)  # made here, where nobody waits for it yet
         try:
             lease = engine.follow(steps.acquire(want, patience, kept=self._auto_renew))
-            return Held(want, lease, engine, auto_renew=self._auto_renew)
+            return Held(want, lease, free, engine, locks.keeper, auto_renew=self._auto_renew)
         except (LockTimeout, ServerFull, ServerRefused):
             raise
         except CallError:
-            keeper(engine).give_back(engine, want)
+            locks.keeper.give_back(engine, want)
             raise
         except BaseException:  # interrupted: it may stand in the queue, or hold the lock
             with suppress(RedisStateError):
@@ -189,6 +195,7 @@ class Locks(Bound):
     """The locks of one namespace."""
 
     keys: Keys
+    keeper: Keeper
 
     def __init__(self, namespace: str, engine: Engine | None = None, container_id: str | None = None) -> None:
         super().__init__(engine)
@@ -203,6 +210,7 @@ class Locks(Bound):
 
     def _bind(self, engine: Engine) -> None:
         self.keys = engine.keys(self.namespace)
+        self.keeper = keeper(engine)
 
     def lock(
         self,

@@ -72,7 +72,12 @@ class Keeper:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = weakref.ref(engine)  # what is held, and its thread, keep it alive, and nothing else does
-        self._news = threading.Condition(threading.Lock())
+        self.begin()
+
+    def begin(self) -> None:
+        """Hold nothing, as in a new process."""
+        self._lock = threading.Lock()
+        self._news = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
         self.holds: dict[Hold, None] = {}
         self._given_up: list[GivenUp] = []
@@ -80,13 +85,13 @@ class Keeper:
 
     def keep(self, hold: Hold) -> None:
         """Renew a lease from now on, if it wants that."""
-        with self._news:
+        with self._lock:
             self.holds[hold] = None
             self._wake_by(hold.renew_at)
 
     def drop(self, hold: Hold) -> None:
         """Renew it no more."""
-        with self._news:
+        with self._lock:
             self.holds.pop(hold, None)
 
     def give_back(self, engine: Engine, want: Request) -> None:
@@ -239,7 +244,8 @@ def awaited_keeper() -> AwaitedKeeper:
 def _after_fork() -> None:
     parents = [hold for each in _keepers.values() for hold in each.holds]
     parents += [hold for each in _awaited.values() for hold in each.holds]
-    _keepers.clear()
+    for each in _keepers.values():
+        each.begin()
     _awaited.clear()
     for hold in parents:
         hold.disown()

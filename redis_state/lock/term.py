@@ -24,25 +24,40 @@ class Lost(threading.Event):
     """Set when the lease is over, at the latest by our own clock: nobody needs to come and set it."""
 
     ends = LATER
+    _over = False
+
+    def __init__(self) -> None:
+        """Make nothing to wait on yet: it would be felt in each acquisition, and few are waited for."""
 
     def is_set(self) -> bool:
         """Tell whether the lease is over. Once it was, it stays so."""
-        if super().is_set():
+        if self._over:
             return True
         if monotonic() < self.ends:
             return False
         self.set()
         return True
 
+    def set(self) -> None:
+        """Say that the lease is over, to all who wait."""
+        self._over = True
+        event = self.__dict__.get("event")
+        if event is not None:
+            event.set()
+
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the lease is over, ``timeout`` seconds at most; tell whether it is."""
+        event = self.__dict__.setdefault("event", threading.Event())  # of several threads, all get the first one
         until = LATER if timeout is None else monotonic() + timeout
         while not self.is_set():
             now = monotonic()
             if now >= until:
                 return False
-            super().wait(min(until, self.ends, now + 3600.0) - now)
+            event.wait(min(until, self.ends, now + 3600.0) - now)
         return True
+
+    def __repr__(self) -> str:
+        return f"<Lost: {'set' if self.is_set() else 'unset'}>"
 
 
 class AwaitedLost(asyncio.Event):
