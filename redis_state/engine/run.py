@@ -272,12 +272,12 @@ class Batch(BatchBase):
 
 def raise_first(outcomes: Sequence[Any]) -> None:
     """Raise the first error of a batch, with a note of where it stood."""
-    failed = [place for place, outcome in enumerate(outcomes) if isinstance(outcome, BaseException)]
-    if failed:
-        error: BaseException = outcomes[failed[0]]
-        if len(outcomes) > 1:
-            error.add_note(f"operation {failed[0] + 1} of a batch of {len(outcomes)}; {len(failed)} failed in all")
-        raise error
+    for place, error in enumerate(outcomes):
+        if isinstance(error, BaseException):
+            if len(outcomes) > 1:
+                failed = sum(isinstance(outcome, BaseException) for outcome in outcomes)
+                error.add_note(f"operation {place + 1} of a batch of {len(outcomes)}; {failed} failed in all")
+            raise error
 
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
