@@ -357,6 +357,7 @@ def test_all_who_wait_hear_of_a_loss_long_before_the_lease_is_over(locks: Locks,
         engine.run(steps.release(this._want))  # so the first renewal is refused, after 2 s at the latest
         assert [one.result() for one in waiting] == [True] * 4
     assert time.monotonic() < this.lost.ends
+    this.lost.clear()
     assert this.lost.wait(0.0)
     assert isinstance(this.lost, threading.Event)
     assert "set" in repr(this.lost)

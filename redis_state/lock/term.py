@@ -45,6 +45,9 @@ class Lost(threading.Event):
         if event is not None:
             event.set()
 
+    def clear(self) -> None:
+        """Do nothing: a lease that is over stays so."""
+
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the lease is over, ``timeout`` seconds at most; tell whether it is."""
         event = self.__dict__.setdefault("event", threading.Event())  # of several threads, all get the first one
