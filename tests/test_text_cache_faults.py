@@ -100,7 +100,9 @@ def test_eight_processes_under_fire_leave_no_drift(server: Server, prefix: str, 
 
 
 def test_a_use_is_counted_once_when_its_reply_is_lost(server: Server, prefix: str, engine: Engine) -> None:
-    RedisTextCache(engine=engine, budget=BUDGET).put_many({"small": "x", "large": "y" * 20_000})
+    calm = RedisTextCache(engine=engine, budget=BUDGET)
+    calm.put_many({"small": "x", "large": "y" * 20_000})
+    assert calm.get("missing") is None  # so the server has the script: a lost NOSCRIPT is no use
     with Proxy(server.socket_path) as proxy, Engine.from_url(proxy.url, prefix=prefix, socket_timeout=0.3) as shaky:
         cache = RedisTextCache(engine=shaky, budget=BUDGET)
         for _ in range(20):
