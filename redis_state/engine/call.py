@@ -114,7 +114,11 @@ class Sending:
     def __init__(self, op: Op[Any], place: int) -> None:
         self.op = op
         self.place = place
-        self.replies = 1 + op.more  # to what is sent
+
+    @property
+    def replies(self) -> int:
+        """How many replies there are to what is sent."""
+        return self.needs_script + 1 + self.op.more
 
     def packed(self, session: Session, deadline: float) -> bytes:
         """Return the bytes to send, with the same identity each time."""
@@ -181,7 +185,6 @@ class Sending:
         if fault is Fault.NO_SCRIPT:
             session.healed += 1
             self.needs_script = True
-            self.replies = 2 + self.op.more
             return Verdict.AT_ONCE
         if fault is Fault.LOST:
             session.lost += 1
@@ -206,7 +209,6 @@ class Sending:
         twin = Call(script_named(op.script.twin), op.keys, op.args)
         self.op = Beside(twin, op.command, op.read) if isinstance(op, Beside) else twin.read_by(op.read)
         self.needs_script = False
-        self.replies = 1 + self.op.more
         return True
 
     def give_up(self, session: Session, trouble: BaseException | None, deadline: float) -> None:
