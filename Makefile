@@ -3,12 +3,13 @@
 PYTHON   ?= python3
 VENV     ?= .venv
 BIN      := $(VENV)/bin
-VERSIONS ?= 3.11 3.12 3.13
+VERSIONS ?= 3.11 3.12 3.13 3.14
 # More for pytest: make test ARGS="-k progress -x"
 ARGS     ?=
 # More for the demo: make demo DEMO="--tracks 4 --no-kill"
 DEMO     ?=
-JOBS     ?= auto
+# Tests wait more than they compute.
+JOBS     ?= $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 1)
 # For make stress; no seed: another one each time. STRESS="--help" tells what else there is.
 MINUTES  ?= 2
 SEED     ?=
@@ -24,7 +25,7 @@ INSTALL  := $(BIN)/python -m pip install --quiet --disable-pip-version-check --c
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test stress test-containers mutants lint format bench wheel-test requirements clean
+.PHONY: help venv demo quick test stress test-containers mutants lint format bench wheel-test requirements clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +34,9 @@ venv: $(VENV)/.installed-dev  ## an environment in .venv with everything for dev
 
 demo: $(VENV)/.installed-demo  ## see it work: needs nothing but Python
 	$(BIN)/redis-state demo $(DEMO)
+
+quick: $(VENV)/.installed-dev  ## under a minute, after each change: every script, progress and asyncio, on the newest server
+	TEST_SERVERS=newest $(BIN)/python -m pytest -n $(JOBS) $(ARGS) tests/lua tests/progress tests/aio tests/test_keys.py
 
 test: $(VENV)/.installed-dev  ## all tests; they start the servers they need
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
@@ -44,8 +48,8 @@ stress: $(VENV)/.installed-dev  ## all domains at once while everything goes wro
 	$(BIN)/python -m property_tests.stress --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(STRESS)
 
 # The tests that are about a server, whichever it is.
-ANY_SERVER = property_tests $(filter-out $(addprefix tests/test_,$(addsuffix .py, \
-  cli codec config demo embedded keys lua packaging proxy redis_migrations tus_server)),$(wildcard tests/test_*.py))
+ANY_SERVER = $(addprefix --ignore=,$(wildcard tests/test_*.py tests/engine/test_embedded*.py) \
+  tests/codec tests/demo tests/examples tests/lua/test_lua.py tests/packaging tests/support/test_proxy.py)
 
 test-containers: $(VENV)/.installed-dev  ## the tests against Redis in a container, REDIS_IMAGE, killed under load
 	TEST_SERVERS=container $(BIN)/python -m pytest -n $(JOBS) $(ARGS) $(ANY_SERVER)

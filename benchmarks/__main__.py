@@ -7,12 +7,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import cache, engine, lock, mapping, report, upload
+from benchmarks import cache, engine, events, lock, mapping, progress, report, upload
 from benchmarks.bench import Bench
 from benchmarks.harness import Group, Patience, Result, measure, modes, placed
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-NAMES = (*engine.GROUPS, *lock.GROUPS, *mapping.GROUPS, *cache.GROUPS, *upload.GROUPS)
+NAMES = (*engine.GROUPS, *events.GROUPS, *progress.GROUPS, *lock.GROUPS, *mapping.GROUPS, *cache.GROUPS, *upload.GROUPS)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,7 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _groups(bench: Bench, names: Sequence[str]) -> Iterator[tuple[str, Group]]:
     """Make one group after the other; the dicts are filled when the first of them is."""
-    for name, make in (engine.GROUPS | lock.GROUPS | cache.GROUPS | upload.GROUPS).items():
+    for name, make in (
+        engine.GROUPS | events.GROUPS | progress.GROUPS | lock.GROUPS | cache.GROUPS | upload.GROUPS
+    ).items():
         if name in names:
             yield name, make(bench)
     if any(name in names for name in mapping.GROUPS):

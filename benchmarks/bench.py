@@ -15,7 +15,13 @@ from hiredis import pack_command
 
 from redis_state import Engine
 from redis_state.engine import embedded
-from redis_state.keys import call_record
+from redis_state.keys import SLOTS
+
+
+def once(sha: str, keys: Sequence[str], args: Sequence[Any], caller: str, number: int) -> tuple[Any, ...]:
+    """Return the words behind EVALSHA for a script of class `deduplicated`, as the engine makes them."""
+    record = keys[0][: keys[0].index("}") + 2] + SLOTS["record"].key + caller
+    return (sha, len(keys) + 1, *keys, record, *args, number, int((time.time() + 10) * 1000))
 
 
 class BareConnection:
@@ -28,7 +34,6 @@ class BareConnection:
         self.close = self._connection.disconnect
         self._caller = secrets.token_urlsafe(12)
         self._number = 0
-        self._void_at = int(time.time() * 1000) + 3_600_000
 
     def ask(self, payload: bytes, replies: int = 1) -> Any:
         """Send, and return the last reply."""
@@ -38,11 +43,9 @@ class BareConnection:
         return answer
 
     def once(self, sha: str, keys: Sequence[str], args: Sequence[Any]) -> bytes:
-        """Return the call of a script of class `once`, as the engine makes it."""
+        """Return the call of a script of class `deduplicated`, as the engine makes it."""
         self._number += 1
-        record = call_record(keys[0], self._caller)
-        words = ("EVALSHA", sha, len(keys) + 1, *keys, record, *args, self._number, self._void_at)
-        packed: bytes = pack_command(words)
+        packed: bytes = pack_command(("EVALSHA", *once(sha, keys, args, self._caller, self._number)))
         return packed
 
 

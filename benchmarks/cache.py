@@ -12,7 +12,7 @@ from benchmarks.bench import Bench
 from benchmarks.harness import Case, Goal, Group
 from redis_state import Engine
 from redis_state.cache import RedisTextCache
-from redis_state.engine.registry import home
+from redis_state.engine.registry import lua_directory
 from redis_state.engine.script import parse
 
 SMALL, LARGE = 1000, 50_000  # bytes of a text
@@ -20,7 +20,7 @@ FEW = 1000
 ROOM = 8 << 30
 _HGET = """-- bench/hget: the least that a script can read.
 --
--- Said twice: reads.  Work: O(1).  When full: runs.
+-- Retry: no-writes.  Work: O(1).  allow-oom: yes.
 -- Replies  {'hit', value}
 local values = KEYS[1]
 local name   = ARGV[1]
@@ -115,7 +115,7 @@ def _name(number: int) -> str:
 
 
 def _source(name: str) -> str:
-    return (home() / f"{name}.lua").read_text(encoding="utf-8")
+    return (lua_directory() / f"{name}.lua").read_text(encoding="utf-8")
 
 
 def _connection(bench: Bench) -> Any:

@@ -14,13 +14,18 @@ from redis import asyncio as async_redis
 
 from benchmarks.bench import Bench
 from benchmarks.harness import Case, Goal, Group
-from benchmarks.scripts import ADD, COUNT, INCREMENT, PUT
+from benchmarks.scripts import ADD, INCREMENT, KEYS, PUT
 from redis_state import AsyncEngine, Op
+from redis_state.mapping import operations as entries
+from redis_state.progress import operations as progress
+from redis_state.progress.records import RunOperations
 
-INDEX = "rs:{bench}:i"
+COUNT = entries.COUNT.script
+INDEX = KEYS.key("partition", "")
 THREADS = 8
 CALLS = 50  # of each thread or task, in one turn
 BATCH = 100
+OP_BUILD = 7.0  # times the lists alone: it checks what it is given, and knows what replies mean
 
 
 def one_call(bench: Bench) -> Group:
@@ -60,6 +65,23 @@ def one_call(bench: Bench) -> Group:
             Case("redis-py Script", lambda: _second(script(keys=[INDEX]))),
         ],
         [Goal("engine.run", "bare Connection", 1.5), Goal("engine.run", "redis-py Script", 0.6)],
+    )
+
+
+def op_build(_: Bench) -> Group:
+    """An op is built and not sent, beside the lists that it is made of, put together by hand."""
+    runs = RunOperations(KEYS, 7200.0)
+    head = KEYS.of("track-7").head
+
+    def by_hand() -> object:
+        name = "track-7"
+        keys = [head + "r:" + name, head + "index", head + "b:" + name, head + "n:" + name, head + "completions"]
+        return keys, (name, "", 5, 30_000)
+
+    return Group(
+        "Building one op (progress/mark), which is not sent",
+        [Case("its keys and arguments, by hand", by_hand), Case("mark", lambda: progress.mark(runs, "track-7", 5))],
+        [Goal("mark", "its keys and arguments, by hand", OP_BUILD)],
     )
 
 
@@ -132,16 +154,16 @@ def awaited(bench: Bench) -> Group:
     )
 
 
-def once(bench: Bench) -> Group:
-    """What it costs that a call said twice acts once."""
+def deduplication(bench: Bench) -> Group:
+    """The cost of deduplication: a call that is sent again acts once."""
     cases: list[Case] = []
     goals: list[Goal] = []
-    for twin in (INCREMENT, PUT, ADD):
-        plain, sure = twin.op(twin.same), twin.op(twin.once)
-        cases.append(Case(f"{twin.name}, same", lambda op=plain: bench.engine.run(op)))  # type: ignore[misc]
-        cases.append(Case(f"{twin.name}, once", lambda op=sure: bench.engine.run(op)))  # type: ignore[misc]
-        goals.append(Goal(f"{twin.name}, once", f"{twin.name}, same", 1.3))
-    return Group("A script declared `once` beside the same text declared `same`", cases, goals)
+    for pair in (INCREMENT, PUT, ADD):
+        plain, sure = pair.op(pair.plain), pair.op(pair.deduplicated)
+        cases.append(Case(f"{pair.name}, plain", lambda op=plain: bench.engine.run(op)))  # type: ignore[misc]
+        cases.append(Case(f"{pair.name}, deduplicated", lambda op=sure: bench.engine.run(op)))  # type: ignore[misc]
+        goals.append(Goal(f"{pair.name}, deduplicated", f"{pair.name}, plain", 1.3))
+    return Group("A script declared `deduplicated` beside the same text declared `idempotent`", cases, goals)
 
 
 def batch_of_reads(bench: Bench) -> Group:
@@ -160,9 +182,9 @@ def batch_of_reads(bench: Bench) -> Group:
 
 def batch_of_writes(bench: Bench) -> Group:
     """A hundred calls that write, each exactly once; the pipeline sends the same text without that."""
-    ops = [INCREMENT.op(INCREMENT.once) for _ in range(BATCH)]
-    script = bench.client.register_script(INCREMENT.same.text)
-    plain = INCREMENT.op(INCREMENT.same)
+    ops = [INCREMENT.op(INCREMENT.deduplicated) for _ in range(BATCH)]
+    script = bench.client.register_script(INCREMENT.plain.text)
+    plain = INCREMENT.op(INCREMENT.plain)
 
     def pipeline() -> object:
         with bench.client.pipeline(transaction=False) as pipe:
@@ -188,7 +210,7 @@ def _batch(bench: Bench, what: str, ops: list[Op[Any]], pipeline: Callable[[], o
 
 
 def _count() -> Op[int]:
-    return COUNT(partition=INDEX).meaning(entries=int)
+    return entries.COUNT(KEYS)
 
 
 def _second(reply: Any) -> int:
@@ -197,9 +219,10 @@ def _second(reply: Any) -> int:
 
 GROUPS: dict[str, Callable[[Bench], Group]] = {
     "call": one_call,
+    "op-build": op_build,
     "threads": threads,
     "asyncio": awaited,
-    "once": once,
+    "deduplication": deduplication,
     "batch-reads": batch_of_reads,
     "batch-writes": batch_of_writes,
 }

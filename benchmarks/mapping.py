@@ -106,7 +106,7 @@ def increment(dicts: Dicts) -> Group:
             "its script, bare connection",
             _bare(dicts, lambda: records.entries.increment(next(keys), "processed_segments")),
         ),
-        Case("least script that adds once, bare connection", _bare(dicts, lambda: ADD.op(ADD.once))),
+        Case("least deduplicated script, bare connection", _bare(dicts, lambda: ADD.op(ADD.deduplicated))),
     ]
     return Group(group.title, [*ours, *group.cases[1:]], group.goals)
 

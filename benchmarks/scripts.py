@@ -1,4 +1,4 @@
-"""The scripts that are measured, and their twins: the same text, declared `same` instead of `once`."""
+"""The scripts that are measured, each also with the same text declared `idempotent` instead of `deduplicated`."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis_state import Op
-from redis_state.engine.op import Call
-from redis_state.engine.registry import home, script
+from redis_state.engine.operation import Operation
+from redis_state.engine.registry import lua_directory
 from redis_state.engine.script import Script, parse
+from redis_state.keys import Keys
 
-COUNT = script("index/count")
+KEYS = Keys("bench")
 
 _ADD = """
 -- bench/add: the least that a script can write.
 --
--- Said twice: once.  Work: O(1).  When full: refuses.
+-- Retry: deduplicated.  Work: O(1).  allow-oom: no.
 -- Replies  {'counted', number}
-local entry = KEYS[1]
+local entry = KEYS[1]  -- hash: the record
 
 redis.call('PEXPIRE', entry, 7200000)
 return { 'counted', redis.call('HINCRBY', entry, 'n', 1) }
@@ -26,69 +27,52 @@ return { 'counted', redis.call('HINCRBY', entry, 'n', 1) }
 
 
 @dataclass(frozen=True)
-class Twin:
-    """A script that acts once, and its twin that acts each time it is said."""
+class Pair:
+    """A script that acts once, and the same text that acts each time it arrives."""
 
     name: str
-    once: Script
-    same: Script
-    fill: Callable[[Script], Call]
+    deduplicated: Script
+    plain: Script
+    fill: Callable[[Operation], Op[Any]]
 
     def op(self, which: Script) -> Op[Any]:
         """Return a call whose reply is a number, or nothing."""
-        return self.fill(which).meaning(**dict.fromkeys(which.said, _last))
+        return self.fill(Operation(which, dict.fromkeys(which.tags, _last)))
 
 
-def _last(*rest: bytes | int) -> int | None:
+def _last(_: object, *rest: bytes | int) -> int | None:
     return int(rest[-1]) if rest else None
 
 
 def _source(name: str) -> str:
-    return (home() / f"{name}.lua").read_text(encoding="utf-8")
+    return (lua_directory() / f"{name}.lua").read_text(encoding="utf-8")
 
 
-def _twin(name: str, fill: Callable[[Script], Call], source: str = "") -> Twin:
+def _pair(name: str, fill: Callable[[Operation], Op[Any]], source: str = "") -> Pair:
     source = source or _source(name)
-    once = parse(name, source, _source)
-    # What acts once is given the time; its twin has to ask for it, if it needs it.
+    deduplicated = parse(name, source, _source)
+    # A deduplicated script is given the time; the plain one has to ask for it, if it needs it.
     asked = "local clock = include('lib/clock')\nlocal now_us = clock.us() " if "now_us" in source else ""
-    same = parse(name, asked + source.replace("Said twice: once", "Said twice: same"), _source)
-    if (once.kind, same.kind) != ("once", "same"):
-        raise ValueError(f"{name} is of class {once.kind}; a twin needs one of class once")
-    return Twin(name, once, same, fill)
+    plain = parse(name, asked + source.replace("Retry: deduplicated", "Retry: idempotent"), _source)
+    if (deduplicated.kind, plain.kind) != ("deduplicated", "idempotent"):
+        raise ValueError(f"{name} is of class {deduplicated.kind}; only deduplicated scripts are measured so")
+    return Pair(name, deduplicated, plain, fill)
 
 
-def _increment(script: Script) -> Call:
-    return script(
-        entry="rs:{bench}:r:counter",
-        partition="rs:{bench}:i",
-        guard="rs:{bench}:f:counter",
-        companions=[],
-        name="counter",
-        ttl_ms=7_200_000,
-        owner="bench",
-        token="",
-        field="n",
-        by="1",
-        create=1,
+def _increment(increment: Operation) -> Op[Any]:
+    return increment(
+        KEYS, "counter", companions=[], ttl_ms=7_200_000, owner="bench", token="", field="n", by="1", create=1
     )
 
 
-def _put(script: Script) -> Call:
-    return script(
-        entry="rs:{bench}:v:text",
-        partition="rs:{bench}:i",
-        name="text",
-        ttl_ms=7_200_000,
-        expected="",
-        value=b"x" * 120,
-    )
+def _put(put: Operation) -> Op[Any]:
+    return put(KEYS, "text", ttl_ms=7_200_000, expected="", new=b"x" * 120)
 
 
-def _add(script: Script) -> Call:
-    return script(entry="rs:{bench}:r:least")
+def _add(add: Operation) -> Op[Any]:
+    return add(KEYS, "least")
 
 
-INCREMENT = _twin("record/increment", _increment)
-PUT = _twin("value/put", _put)
-ADD = _twin("bench/add", _add, _ADD)
+INCREMENT = _pair("record/increment", _increment)
+PUT = _pair("value/put", _put)
+ADD = _pair("bench/add", _add, _ADD)

@@ -6,12 +6,8 @@
 from __future__ import annotations
 
 import argparse
-import bisect
-import itertools
 import multiprocessing
-import random
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median, quantiles
@@ -21,12 +17,12 @@ import psutil
 import redis
 
 from benchmarks.bench import Bench
+from benchmarks.hit_ratio import zipf
+from benchmarks.server_memory import MB, allocated, used_memory
 from redis_state import Engine
 from redis_state.cache import RedisTextCache, RedisWordTimingCache
-from redis_state.cache.text import upkeep
 
 RESULTS = Path(__file__).with_name("CACHE.md")
-MB = 1 << 20
 _spawn = multiprocessing.get_context("spawn")
 
 
@@ -51,114 +47,14 @@ def memory(bench: Bench, small: bool) -> Iterator[str]:
             cache.clear()
             cache.put("first", "x")
             time.sleep(0.2)
-            used, accounted = _used(bench.client), cache.stats().bytes
+            used, accounted = used_memory(bench.client), cache.stats().bytes
             cache.put_many({f"{number:0{length}}": "x" * size for number in range(entries)})
             time.sleep(0.2)
-            used, accounted = _used(bench.client) - used, cache.stats().bytes - accounted
-            beyond = used / entries - _rounded(size + 18, str(allocator))
+            used, accounted = used_memory(bench.client) - used, cache.stats().bytes - accounted
+            beyond = used / entries - allocated(size + 18, str(allocator))
             cells.append(f"{accounted / used - 1:+.1%} ({beyond:.0f})")
         yield f"| {size:,} | {' | '.join(cells)} |"
     cache.clear()
-
-
-def _used(client: redis.Redis) -> int:
-    info: Any = client.info("memory")
-    return int(info["used_memory"])
-
-
-def _rounded(length: int, allocator: str) -> int:
-    if not allocator.startswith("jemalloc"):
-        return length
-    step = 16 if length <= 128 else 1 << ((length - 1).bit_length() - 3)
-    return -(-length // step) * step
-
-
-# --- hit ratio ------------------------------------------------------------------------------------------
-
-
-def zipf(bench: Bench, small: bool) -> Iterator[str]:
-    """A Zipf trace: our cache, an exact LRU of the same budget, and Redis' own allkeys-lru with the same memory."""
-    requests, items, budget = (6000, 3000, 4 * MB) if small else (60_000, 20_000, 25 * MB)
-    draw = random.Random(7)
-    sizes = [draw.randrange(2000, 20_000) for _ in range(items)]
-    trace = list(_zipf(draw, items, requests))
-    cache = RedisTextCache(engine=bench.engine, budget=budget)
-    cache.clear()
-    cache.resize(budget)
-    before = _used(bench.client)
-    hits = 0
-    for item in trace:
-        if cache.get(f"item:{item}") is not None:
-            hits += 1
-        else:
-            cache.put(f"item:{item}", "x" * sizes[item])
-    taken = _used(bench.client) - before
-    ours = hits / requests
-    exact = _exact(trace, lambda item: _accounted(bench, f"item:{item}", sizes[item]), budget) / requests
-    theirs = _allkeys_lru(bench, trace, sizes, taken) / requests
-    cache.clear()
-    yield "## Hit ratio on a Zipf trace"
-    yield ""
-    yield f"{requests:,} requests for {items:,} texts of 2 to 20 KB; a budget of {budget / MB:.0f} MB."
-    yield ""
-    yield "| | hit ratio |"
-    yield "|---|---|"
-    yield f"| text_cache | {ours:.4f} |"
-    yield f"| exact LRU of the same budget, simulated | {exact:.4f} |"
-    yield f"| Redis `allkeys-lru`, same memory | {theirs:.4f} |"
-
-
-def _zipf(draw: random.Random, items: int, requests: int) -> Iterator[int]:
-    sums = list(itertools.accumulate(1 / rank for rank in range(1, items + 1)))
-    order = list(range(items))
-    draw.shuffle(order)
-    for _ in range(requests):
-        yield order[bisect.bisect(sums, draw.random() * sums[-1])]
-
-
-def _accounted(bench: Bench, name: str, size: int) -> int:
-    allocator = str(bench.client.info("memory")["mem_allocator"]) if not _allocator else _allocator[0]
-    if not _allocator:
-        _allocator.append(allocator)
-    return _rounded(size + 18, allocator) + 4 * len(name) + (350 if allocator.startswith("jemalloc") else 305)
-
-
-_allocator: list[str] = []
-
-
-def _exact(trace: list[int], bytes_of: Callable[[int], int], budget: int) -> int:
-    held: OrderedDict[int, int] = OrderedDict()
-    total = hits = 0
-    for item in trace:
-        if item in held:
-            held.move_to_end(item)
-            hits += 1
-            continue
-        needed = bytes_of(item)
-        while total + needed > budget:
-            total -= held.popitem(last=False)[1]
-        held[item] = needed
-        total += needed
-    return hits
-
-
-def _allkeys_lru(bench: Bench, trace: list[int], sizes: list[int], taken: int) -> int:
-    client = bench.client
-    client.flushall()
-    client.config_set("maxmemory-policy", "allkeys-lru")
-    client.config_set("maxmemory", _used(client) + taken)
-    hits = 0
-    try:
-        for item in trace:
-            if client.get(f"item:{item}") is not None:
-                hits += 1
-            else:
-                client.set(f"item:{item}", "x" * sizes[item], ex=86400)
-    finally:
-        client.flushall()
-        client.config_set("maxmemory", 0)
-        client.config_set("maxmemory-policy", "noeviction")
-    return hits
 
 
 # --- one cache for three processes ----------------------------------------------------------------------
@@ -168,10 +64,10 @@ def shared(bench: Bench, small: bool) -> Iterator[str]:
     """What three processes take: each with a dict of its own, and all with one cache."""
     megabytes = 8 if small else 96
     texts = megabytes * MB // 50_000
-    before = _used(bench.client)
+    before = used_memory(bench.client)
     own = [_resident(_with_dict, texts) for _ in range(3)]
     together = [_resident(_with_cache, texts, bench.url) for _ in range(3)]
-    server = _used(bench.client) - before
+    server = used_memory(bench.client) - before
     RedisTextCache(engine=bench.engine).clear()
     yield f"## Three processes and {megabytes} MB of text"
     yield ""
@@ -225,7 +121,7 @@ def evict(bench: Bench, small: bool) -> Iterator[str]:
     cache.resize(8 << 30)
     for start in range(0, entries, 5000):
         cache.put_many({f"k{number}": "x" for number in range(start, start + 5000)})
-    half_way = upkeep.resize(cache.cache.entries, 100_000)
+    half_way = cache.cache.entries.budget.resize(100_000)
     bench.engine.run(next(half_way))  # type: ignore[arg-type]
     half_way.close()
     ready, over, answer = _spawn.Event(), _spawn.Event(), _spawn.Queue()

@@ -5,18 +5,22 @@ under concurrency is one Lua script, run atomically by Redis. Importing connects
 """
 
 from redis_state.claim import Claim
-from redis_state.engine.arun import AsyncEngine
-from redis_state.engine.default import configure, default_engine, redis_client
+from redis_state.config import Settings
+from redis_state.engine.client import redis_client
+from redis_state.engine.default import configure, default_engine
+from redis_state.engine.engine import Batch, Engine, Status
+from redis_state.engine.engine_async import AsyncEngine
 from redis_state.engine.op import Op, Pause, Plan
-from redis_state.engine.run import Engine
 from redis_state.errors import (
     AlreadyClaimed,
     AlreadyDone,
     AttemptsExhausted,
+    BegunAnew,
     ChunkConflict,
     ChunkOutOfRange,
     ChunkSizeMismatch,
     ComputeFailed,
+    ComputeTimeout,
     ConfigError,
     ContractError,
     CorruptValue,
@@ -43,7 +47,7 @@ from redis_state.errors import (
 )
 from redis_state.lock import Held, Lock, LockInfo, Locks
 from redis_state.mapping import Record, RecordMapping, ValueMapping
-from redis_state.state_manager import RedisStateManager
+from redis_state.state_manager import RedisStateManager, StateManager
 
 __version__ = "0.1.0"
 
@@ -52,11 +56,14 @@ __all__ = [
     "AlreadyDone",
     "AsyncEngine",
     "AttemptsExhausted",
+    "Batch",
+    "BegunAnew",
     "ChunkConflict",
     "ChunkOutOfRange",
     "ChunkSizeMismatch",
     "Claim",
     "ComputeFailed",
+    "ComputeTimeout",
     "ConfigError",
     "ContractError",
     "CorruptValue",
@@ -85,7 +92,10 @@ __all__ = [
     "ServerFull",
     "ServerRefused",
     "ServerUnavailable",
+    "Settings",
     "StaleToken",
+    "StateManager",
+    "Status",
     "UnknownSession",
     "UnsafeServer",
     "UnsupportedType",

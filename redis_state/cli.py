@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS = {  # name: (module, what it is for)
+    "status": ("redis_state.commands.status", "see what a server and its namespaces hold"),
     "demo": ("redis_state.demo.command", "see three containers share progress while one of them is killed"),
 }
 EXAMPLES = """\
 examples:
+  redis-state status                                what the server of REDIS_URL holds
   redis-state demo                                  with a private server of its own
   redis-state demo --url redis://localhost:6379/0   on your server; leaves no key behind
   redis-state demo --json | tail -1                 the verdict, for a script

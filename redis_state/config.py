@@ -8,47 +8,33 @@ from __future__ import annotations
 import os
 import platform
 import re
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from redis_state.errors import ConfigError
+from redis_state.server_url import Server as Server
+from redis_state.server_url import parse_url as parse_url
+from redis_state.server_url import read_flag
 
-SCHEMES = "redis://, rediss://, unix://, embedded://"
 LEAST_BUDGET, MOST_BUDGET = 1024, 2**48  # bytes
 MAX_DEADLINE = 300.0  # seconds; the server remembers calls for three times as long
 _PREFIX = r"[^{}\s]+"
 _PREFIX_RULE = "one word without braces or spaces, like 'rs'"
-_TLS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
 _ONE_SERVER_ONLY = (
     "REDIS_FALLBACK_URL",
     "REDIS_FALLBACK_HOST",
     "REDIS_SENTINELS",
     "REDIS_CLUSTER_NODES",
 )
+_OURS = "REDIS_STATE_"
+_NAMES = ("PREFIX", "DEADLINE", "SOCKET_TIMEOUT", "TEXT_BUDGET", "UNSAFE_SERVER", "SERVER")
+_VARIABLES = tuple(_OURS + name for name in _NAMES)
+_OF_KUBERNETES = re.compile(r"REDIS_STATE_(SERVICE_(HOST|PORT)\w*|PORT(_\d+_\w+)?)")  # of a service called redis-state
+LOCAL = Server("tcp")
 UNSAFE = ("error", "warn", "ignore")
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """The address of one server and how to be let in."""
-
-    kind: str  # "tcp" | "unix" | "embedded"
-    host: str = "localhost"
-    port: int = 6379
-    path: str = ""
-    db: int = 0
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    tls: bool = False
-    tls_options: tuple[tuple[str, str], ...] = ()
-
-    def __str__(self) -> str:
-        if self.kind == "tcp":
-            return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-        return self.path or "an embedded server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +45,7 @@ class Settings:
     A call therefore ends within ``deadline + socket_timeout``, whatever the server does.
     """
 
-    server: Server = Server("tcp")
+    server: Server = LOCAL
     deadline: float = 10.0
     socket_timeout: float = 1.0
     connect_timeout: float = 1.0
@@ -99,22 +85,26 @@ class Settings:
         for name in _ONE_SERVER_ONLY:
             if env.text(name):
                 raise ConfigError(f"{name} is set, but this version speaks to one server; unset it and use REDIS_URL")
-        if url := env.text("REDIS_URL"):
-            server = parse_url(url, said_by="REDIS_URL")
+        env.warn_of_unknown()
+        url, cache_url = env.text("REDIS_URL"), env.text("REDIS_CACHE_URL")
+        if url:
+            server = env.agreeing(parse_url(url, said_by="REDIS_URL"))
         else:
             server = Server(
                 "tcp",
-                host=env.text("REDIS_HOST") or "localhost",
+                host=env.host("REDIS_HOST") or "localhost",
                 port=env.whole("REDIS_PORT", 6379, 1, 65535),
                 db=env.whole("REDIS_DB", 0, 0, 2**31),
                 username=env.text("REDIS_USERNAME"),
                 password=env.text("REDIS_PASSWORD"),
-                tls=env.flag("REDIS_TLS"),
+                tls=env.flag("REDIS_TLS") or False,
             )
-        cache_url = env.text("REDIS_CACHE_URL")
+        cache_server = parse_url(cache_url, said_by="REDIS_CACHE_URL") if cache_url else None
+        if cache_server and env.flag("REDIS_TLS") and not cache_server.tls:
+            raise ConfigError("REDIS_CACHE_URL contradicts REDIS_TLS: write rediss:// there, or unset REDIS_TLS")
         return cls(
             server=server,
-            cache_server=parse_url(cache_url, said_by="REDIS_CACHE_URL") if cache_url else None,
+            cache_server=cache_server,
             text_budget=env.whole("REDIS_STATE_TEXT_BUDGET", 0, LEAST_BUDGET, MOST_BUDGET) or None,
             unsafe_server=env.matching("REDIS_STATE_UNSAFE_SERVER", "|".join(UNSAFE), f"one of {', '.join(UNSAFE)}")
             or default.unsafe_server,
@@ -146,74 +136,16 @@ def checked_budget(name: str, budget: int) -> int:
 
 
 @cache
-def container_id() -> str:
-    """Return ``CONTAINER_ID``, or host name and process id when it is unset. Looked up once in each process."""
-    return os.environ.get("CONTAINER_ID") or f"{platform.node()}-{os.getpid()}"
+def container_id(given: str | None = None) -> str:
+    """Return the id that was given; else ``CONTAINER_ID``, or host name and process id. Found once in each process."""
+    return given or os.environ.get("CONTAINER_ID") or f"{platform.node()}-{os.getpid()}"
 
 
 os.register_at_fork(after_in_child=container_id.cache_clear)
 
 
-def parse_url(url: str, *, said_by: str) -> Server:
-    """Read a server's URL. The password never appears in an error."""
-    if not isinstance(url, str):
-        raise ConfigError(f"{said_by}: a string like redis://localhost:6379/0, not {type(url).__name__}")
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-        if port == 0:
-            raise ValueError(port)
-    except ValueError:
-        raise ConfigError(f"{said_by}: the port is a number from 1 to 65535, as in redis://localhost:6379/0") from None
-    scheme = parts.scheme
-    if scheme not in ("redis", "rediss", "unix", "embedded"):
-        wrong = f"unknown scheme {scheme!r}" if f"{scheme}://" in url and scheme else "not a URL"
-        raise ConfigError(f"{said_by}: {wrong}; there are {SCHEMES}")  # the rest may hold a password: not shown
-    if parts.fragment or "@" in parts.query or ("@" in parts.path and scheme in ("redis", "rediss")):
-        raise ConfigError(f"{said_by}: in a name or password, / ? # and @ are written %2F %3F %23 and %40")
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if scheme == "embedded":
-        _only(said_by, scheme, options, ())
-        if parts.netloc:
-            raise ConfigError(f"{said_by}: a directory has three slashes, embedded:///path/to/directory")
-        return Server("embedded", path=unquote(parts.path))
-    db = _database(said_by, options.pop("db", "") or (parts.path.strip("/") if scheme != "unix" else ""))
-    who: dict[str, Any] = {
-        "username": unquote(parts.username) if parts.username else None,
-        "password": unquote(parts.password) if parts.password else None,
-    }
-    if scheme == "unix":
-        _only(said_by, scheme, options, ())
-        if not parts.path or parts.hostname:
-            raise ConfigError(f"{said_by}: a unix socket's URL is unix:///path/to/socket")
-        return Server("unix", path=unquote(parts.path), db=db, **who)
-    tls = scheme == "rediss"
-    _only(said_by, scheme, options, _TLS_OPTIONS if tls else ())
-    return Server(
-        "tcp",
-        host=unquote(parts.hostname or "localhost"),
-        port=port or 6379,
-        db=db,
-        tls=tls,
-        tls_options=tuple(sorted(options.items())),
-        **who,
-    )
-
-
-def _database(said_by: str, text: str) -> int:
-    if text and not re.fullmatch(r"\d{1,9}", text):
-        raise ConfigError(f"{said_by}: the database is a whole number, not {text!r}")
-    return int(text or 0)
-
-
-def _only(said_by: str, scheme: str, options: Mapping[str, str], known: tuple[str, ...]) -> None:
-    if wrong := sorted(set(options) - set(known)):
-        there_are = f"there are db, {', '.join(known)}" if known else "timeouts and such are settings, not options"
-        raise ConfigError(f"{said_by}: {scheme}:// takes no option {wrong[0]!r}; {there_are}")
-
-
 class _Environment:
-    """Typed look-ups whose errors name the variable."""
+    """Typed look-ups whose errors name the variable, and show what may be shown."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
@@ -224,15 +156,19 @@ class _Environment:
     def matching(self, name: str, pattern: str, rule: str) -> str | None:
         text = self.text(name)
         if text is not None and not re.fullmatch(pattern, text):
-            raise ConfigError(f"{name}={text!r}: {rule}")
+            raise _wrong(name, text, rule)
         return text
+
+    def host(self, name: str) -> str | None:
+        return self.matching(name, r"[^\s/@?#]+", "a host name or an address; a URL goes into REDIS_URL")
 
     def whole(self, name: str, default: int, least: int, most: int) -> int:
         text = self.text(name)
         if text is None:
             return default
         if not re.fullmatch(r"\d{1,12}", text.strip()) or not least <= int(text) <= most:
-            raise ConfigError(f"{name}={text!r}: a whole number from {least} to {most}")
+            link = "; Kubernetes sets it so for a service of that name" if text.startswith("tcp://") else ""
+            raise _wrong(name, text, f"a whole number from {least} to {most}{link}")
         return int(text)
 
     def seconds(self, name: str, default: float) -> float:
@@ -244,13 +180,39 @@ class _Environment:
         except ValueError:
             seconds = -1.0
         if not 0 < seconds <= MAX_DEADLINE:
-            raise ConfigError(f"{name}={text!r}: seconds, above 0 and at most {MAX_DEADLINE:.0f}")
+            raise _wrong(name, text, f"seconds, above 0 and at most {MAX_DEADLINE:.0f}")
         return seconds
 
-    def flag(self, name: str) -> bool:
-        text = (self.text(name) or "no").strip().lower()
-        if text in ("1", "true", "yes", "on"):
-            return True
-        if text in ("0", "false", "no", "off"):
-            return False
-        raise ConfigError(f"{name}={text!r}: yes or no")
+    def flag(self, name: str) -> bool | None:
+        text = self.text(name)
+        return read_flag(name, text) if text is not None else None
+
+    def agreeing(self, server: Server) -> Server:
+        """Return the server of REDIS_URL; refuse a variable beside it that says otherwise: it would not be used."""
+        said = {
+            "REDIS_TLS": (self.flag("REDIS_TLS"), server.tls),
+            "REDIS_USERNAME": (self.text("REDIS_USERNAME"), server.username),
+            "REDIS_PASSWORD": (self.text("REDIS_PASSWORD"), server.password),
+            "REDIS_DB": (self.whole("REDIS_DB", server.db, 0, 2**31), server.db),
+        }
+        for name, (alone, in_url) in said.items():
+            if alone is not None and alone != in_url:
+                raise ConfigError(f"REDIS_URL contradicts {name}, and would win: say it in the URL, and unset {name}")
+        return server
+
+    def warn_of_unknown(self) -> None:
+        """Warn of a variable that has our prefix and no meaning: it may be misspelt."""
+        for name in sorted(self._environ):
+            if not name.startswith(_OURS) or name in _VARIABLES or _OF_KUBERNETES.fullmatch(name):
+                continue
+            from difflib import get_close_matches  # seldom needed, and slow to import
+
+            near = get_close_matches(name.removeprefix(_OURS), _NAMES, 1)
+            hint = f"is it {_OURS}{near[0]}?" if near else f"there are {', '.join(_VARIABLES)}"
+            warnings.warn(f"{name} is set and means nothing; {hint}", RuntimeWarning, stacklevel=2)
+
+
+def _wrong(name: str, text: str, rule: str) -> ConfigError:
+    may_be_secret = "@" in text or ("://" in text and not text.startswith("tcp://"))
+    shown = "" if may_be_secret else f"={text!r}"
+    return ConfigError(f"{name}{shown}: {rule}")

@@ -38,6 +38,23 @@ def test_help_of_the_demo_names_every_option_and_exit_code(capsys: pytest.Captur
         assert word in told
 
 
+def test_help_of_the_demo_shows_no_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://:hunter2@localhost")
+    with pytest.raises(SystemExit):
+        cli.main(["demo", "--help"])
+    assert "hunter2" not in capsys.readouterr().out
+
+
+def test_the_demo_runs_on_the_server_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for url, told in (("redis://localhost:1", "localhost:1"), ("bogus://here", "REDIS_URL: ")):
+        monkeypatch.setenv("REDIS_URL", url)
+        done = redis_state("demo")
+        assert done.returncode == 2
+        assert told in done.stderr
+
+
 def test_the_version_is_told() -> None:
     done = redis_state("--version")
     assert done.returncode == 0
@@ -55,7 +72,7 @@ def test_without_a_command_it_says_what_is_missing(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("bogus://here", "unknown scheme 'bogus'"),
+        ("bogus://here", "not a URL of a known scheme"),
         ("redis://localhost:port", "the port is a number"),
         ("redis://localhost/zero", "database"),
         ("embedded://nowhere", "three slashes"),

@@ -3,63 +3,79 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import hashlib
-import re
-from collections.abc import AsyncIterator
+import errno
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from examples.tus_server.core import ChecksumMismatch, Uploads
-from examples.tus_server.files import Files
+from examples.tus_server import headers
+from examples.tus_server.body import TooLarge, TooSlow
+from examples.tus_server.core import LARGEST, ChecksumMismatch, Limits, Part, Uploads
+from examples.tus_server.files import Files, NoSuchId, checked
+from examples.tus_server.headers import VERSION, Refused
 from redis_state import (
     ChunkConflict,
     ChunkOutOfRange,
+    LockLost,
     LockTimeout,
     OffsetConflict,
     QuotaExceeded,
+    RedisStateError,
+    ServerFull,
     UnknownSession,
     UploadClosed,
 )
 from redis_state.aio import AsyncEngine
 
-VERSION = "1.0.0"
-LARGEST = 2**40  # bytes
-ALGORITHMS = ("sha1", "sha256", "md5")
-CHECKSUM_MISMATCH = 460
-STATUS = {
-    UnknownSession: 404,
-    UploadClosed: 410,
-    OffsetConflict: 409,
-    ChunkConflict: 409,
-    ChunkOutOfRange: 413,
-    QuotaExceeded: 429,
-    LockTimeout: 423,
-    ChecksumMismatch: CHECKSUM_MISMATCH,
+__all__ = ["LARGEST", "Limits", "make_app"]
+
+log = logging.getLogger("tus_server")
+
+# What a client is told: nothing of what goes on inside.
+ANSWERS = {
+    NoSuchId: (404, "no such upload"),
+    UnknownSession: (404, "no such upload"),
+    TooSlow: (408, "nothing came for too long; ask where the upload goes on, and send the rest"),
+    OffsetConflict: (409, "the upload goes on elsewhere, see Upload-Offset"),
+    ChunkConflict: (409, "this contradicts what the upload was declared with"),
+    UploadClosed: (410, "this upload was deleted"),
+    TooLarge: (413, "more bytes than the upload has room for"),
+    ChunkOutOfRange: (413, "more bytes than the upload has room for"),
+    LockTimeout: (423, "another request writes to this upload; try again in a moment"),
+    LockLost: (423, "another request writes to this upload; try again in a moment"),
+    ChecksumMismatch: (460, "the bytes have another checksum; nothing of them is kept"),
+    ServerFull: (507, "no room for another upload; try again later"),
+    RedisStateError: (503, "try again in a moment"),
 }
+OFFERED = {
+    "Tus-Version": VERSION,
+    "Tus-Extension": "creation,creation-defer-length,checksum,termination",
+    "Tus-Checksum-Algorithm": ",".join(headers.ALGORITHMS),
+}
+Handler = Callable[[Request], Awaitable[Response]]
 
 
-class Refused(Exception):
-    """A request that cannot be served."""
+def make_app(directory: Path, engine: AsyncEngine | None = None, limits: Limits | None = None) -> Starlette:
+    """Make the server. Redis is that of the environment, unless an engine is given.
 
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status = status
-
-
-def make_app(directory: Path, engine: AsyncEngine | None = None) -> Starlette:
-    """Make the server. Redis is the one of the environment, unless an engine is given."""
+    All its keys begin with a prefix of their own, ``<prefix>:tus``: other uploads on that server are not its uploads.
+    """
+    given = (engine or AsyncEngine.from_env()).settings
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with engine or AsyncEngine.from_env() as own:
-            app.state.uploads = Uploads(own, Files(directory))
+        async with AsyncEngine(given.with_changes(prefix=f"{given.prefix}:tus")) as own:
+            app.state.uploads = Uploads(own, Files(directory), limits or Limits())
             sweeper = asyncio.create_task(app.state.uploads.sweep())
             yield
             sweeper.cancel()
@@ -67,84 +83,105 @@ def make_app(directory: Path, engine: AsyncEngine | None = None) -> Starlette:
                 await sweeper
 
     routes = [
-        Route("/files", options, methods=["OPTIONS"]),
-        Route("/files", create, methods=["POST"]),
-        Route("/files/{uid}", options, methods=["OPTIONS"]),
-        Route("/files/{uid}", tell, methods=["HEAD"]),
-        Route("/files/{uid}", receive, methods=["PATCH"]),
-        Route("/files/{uid}", terminate, methods=["DELETE"]),
-        Route("/files/{uid}", fetch, methods=["GET"]),
+        served("/files", {"OPTIONS": options, "POST": create}),
+        served("/files/", {"OPTIONS": options, "POST": create}),
+        served(
+            "/files/{uid}",
+            {"OPTIONS": options, "HEAD": tell, "PATCH": receive, "DELETE": terminate, "GET": fetch},
+        ),
     ]
-    handlers = dict.fromkeys((*STATUS, Refused), refuse)
-    return Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
-
-
-async def options(_: Request) -> Response:
-    return answer(
-        204,
-        {
-            "Tus-Version": VERSION,
-            "Tus-Extension": "creation,creation-defer-length,checksum,termination",
-            "Tus-Checksum-Algorithm": ",".join(ALGORITHMS),
-            "Tus-Max-Size": str(LARGEST),
-        },
+    known = (*ANSWERS, Refused, OSError, HTTPException)
+    app = Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        middleware=[Middleware(Speaking)],
+        exception_handlers={**dict.fromkeys(known, refuse), Exception: fail},
     )
+    app.router.redirect_slashes = False
+    return app
+
+
+class Speaking:
+    """Take the method that the client means, and say in every answer what is spoken here."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def speaking(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).setdefault("Tus-Resumable", VERSION)
+            await send(message)
+
+        meant = Headers(scope=scope).get("X-HTTP-Method-Override")
+        await self._app({**scope, "method": meant.strip().upper()} if meant else scope, receive, speaking)
+
+
+def served(path: str, handlers: dict[str, Handler]) -> Route:
+    """Serve a path by these methods, for clients that speak our version."""
+
+    async def serve(request: Request) -> Response:
+        if request.method not in ("OPTIONS", "GET"):
+            headers.check_version(request)
+        return await handlers[request.method](request)
+
+    return Route(path, serve, methods=list(handlers))
+
+
+async def options(request: Request) -> Response:
+    return answer(204, {**OFFERED, "Tus-Max-Size": str(uploads(request).limits.size)})
 
 
 async def create(request: Request) -> Response:
-    check_version(request)
-    total: int | None = None
-    if request.headers.get("Upload-Defer-Length") != "1":
-        total = number(request, "Upload-Length")
-        if total > LARGEST:
-            raise Refused(413, f"at most {LARGEST} bytes")
-    metadata = request.headers.get("Upload-Metadata", "")
-    uid = await uploads(request).create({"total_size": total, "metadata": metadata})
+    if "Upload-Concat" in request.headers:
+        raise Refused(400, "Upload-Concat: concatenation is not offered; send the file as one upload")
+    total = headers.length_at_first(request, uploads(request).limits.size)
+    data = {"total_size": total, "metadata": headers.metadata(request), "owner": owner_of(request)}
+    uid = await uploads(request).create(data)
     return answer(201, {"Location": f"/files/{uid}"})
 
 
 async def tell(request: Request) -> Response:
-    check_version(request)
-    session = await uploads(request).state.get_session(request.path_params["uid"])
-    if session is None or session["status"] == "aborted":
-        raise Refused(404 if session is None else 410, "no such upload")
-    headers = {"Upload-Offset": str(session["bytes_received"]), "Cache-Control": "no-store"}
-    if session["total_size"] is None:
-        headers["Upload-Defer-Length"] = "1"
+    upload = await uploads(request).find(uid_of(request))
+    found = {"Upload-Offset": str(upload["bytes_received"]), "Cache-Control": "no-store"}
+    if upload["total_size"] is None:
+        found["Upload-Defer-Length"] = "1"
     else:
-        headers["Upload-Length"] = str(session["total_size"])
-    if session["metadata"]:
-        headers["Upload-Metadata"] = session["metadata"]
-    return answer(200, headers)
+        found["Upload-Length"] = str(upload["total_size"])
+    if upload["metadata"]:
+        found["Upload-Metadata"] = upload["metadata"]
+    return answer(200, found)
 
 
 async def receive(request: Request) -> Response:
-    check_version(request)
-    uid = request.path_params["uid"]
-    if request.headers.get("Content-Type") != "application/offset+octet-stream":
-        raise Refused(415, "Content-Type: application/offset+octet-stream")
-    offset, checksum = number(request, "Upload-Offset"), checksum_of(request)
-    if "Upload-Length" in request.headers:
-        await uploads(request).state.declare_size(uid, number(request, "Upload-Length"))
-    now = await uploads(request).receive(uid, offset, body(request), checksum)
+    headers.check_media_type(request)
+    offset = headers.number(request, "Upload-Offset")
+    length = headers.length_by_now(request, offset, uploads(request).limits.size)
+    size = headers.number(request, "Content-Length") if "Content-Length" in request.headers else None
+    part = Part(offset, body(request), size, headers.checksum(request), length)
+    now = await uploads(request).receive(uid_of(request), part)
     return answer(204, {"Upload-Offset": str(now)})
 
 
 async def terminate(request: Request) -> Response:
-    check_version(request)
-    if not await uploads(request).abort(request.path_params["uid"]):
-        raise Refused(404, "no such upload, or it is stored")
+    await uploads(request).delete(uid_of(request))
     return answer(204)
 
 
 async def fetch(request: Request) -> Response:
-    path = uploads(request).files.done(request.path_params["uid"])
-    if not path.is_file():
-        raise Refused(404, "no such file, or it is not complete")
-    return FileResponse(path)
+    """Return the bytes of a stored upload, as bytes: no browser shall take them for a page of ours."""
+    upload = await uploads(request).find(uid_of(request))
+    if upload["status"] != "stored":
+        raise Refused(404, "this upload is not complete")
+    path = uploads(request).files.done(uid_of(request))
+    return FileResponse(path, media_type="application/octet-stream", headers={"X-Content-Type-Options": "nosniff"})
 
 
-# --- headers ------------------------------------------------------------------------------------------
+# --- requests and answers -----------------------------------------------------------------------------
 
 
 def uploads(request: Request) -> Uploads:
@@ -152,47 +189,13 @@ def uploads(request: Request) -> Uploads:
     return found
 
 
-def answer(status: int, headers: dict[str, str] | None = None, text: str = "") -> Response:
-    return Response(text, status, {"Tus-Resumable": VERSION, **(headers or {})})
+def uid_of(request: Request) -> str:
+    return checked(request.path_params["uid"])
 
 
-async def refuse(_: Request, error: Exception) -> Response:
-    """Answer a request that failed in a way we know."""
-    status = error.status if isinstance(error, Refused) else STATUS[type(error)]
-    headers = {"Tus-Version": VERSION} if status == 412 else {}
-    if isinstance(error, OffsetConflict):
-        headers["Upload-Offset"] = str(error.current)
-    return answer(status, headers, str(error))
-
-
-def check_version(request: Request) -> None:
-    if request.headers.get("Tus-Resumable") != VERSION:
-        raise Refused(412, f"Tus-Resumable: {VERSION}")
-    if not re.fullmatch(r"[\w-]{1,64}", request.path_params.get("uid", "-")):
-        raise Refused(404, "no such upload")
-
-
-def number(request: Request, header: str) -> int:
-    text = request.headers.get(header, "")
-    if not re.fullmatch(r"[0-9]{1,15}", text):
-        raise Refused(400, f"{header}: a number of bytes")
-    return int(text)
-
-
-def checksum_of(request: Request) -> tuple[str, bytes] | None:
-    header = request.headers.get("Upload-Checksum")
-    if header is None:
-        return None
-    algorithm, _, encoded = header.partition(" ")
-    if algorithm not in ALGORITHMS:
-        raise Refused(400, f"Upload-Checksum: one of {', '.join(ALGORITHMS)}")
-    try:
-        wanted = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
-        wanted = b""
-    if len(wanted) != hashlib.new(algorithm).digest_size:
-        raise Refused(400, "Upload-Checksum: the digest in base64")
-    return algorithm, wanted
+def owner_of(request: Request) -> str:
+    """Return whose quotas an upload counts for. Where clients are known by name, return that name."""
+    return request.client.host if request.client else ""
 
 
 async def body(request: Request) -> AsyncIterator[bytes]:
@@ -201,3 +204,31 @@ async def body(request: Request) -> AsyncIterator[bytes]:
             yield piece
     except ClientDisconnect:
         raise ConnectionError("the client went away") from None
+
+
+def answer(status: int, found: dict[str, str] | None = None, text: str = "") -> Response:
+    return Response(text, status, {"Tus-Resumable": VERSION, **(found or {})})
+
+
+async def refuse(_: Request, error: Exception) -> Response:
+    """Answer a request that failed in a way we know."""
+    if isinstance(error, HTTPException):
+        return answer(error.status_code, dict(error.headers or {}), error.detail)
+    if isinstance(error, Refused):
+        return answer(error.status, {"Tus-Version": VERSION} if error.status == 412 else {}, str(error))
+    if isinstance(error, QuotaExceeded):
+        return answer(413 if error.what == "bytes" else 429, text="too many uploads, or bytes, that are not complete")
+    kind = next((kind for kind in type(error).__mro__ if kind in ANSWERS), None)
+    if kind is None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return answer(507, text="no room for these bytes; try again later")
+        raise error
+    status, text = ANSWERS[kind]
+    if status == 503:
+        log.warning("not served: %s", error)
+    return answer(status, {"Upload-Offset": str(error.current)} if isinstance(error, OffsetConflict) else {}, text)
+
+
+async def fail(_: Request, __: Exception) -> Response:
+    """Answer a request that failed in a way we do not know; the log has the rest."""
+    return answer(500, text="this failed; the server's log says why")

@@ -1,8 +1,8 @@
--- claim/reopen: let work that failed, or whose takers died, be tried again, at once and from the first attempt.
+-- claim/reopen: let failed work, or work whose takers died, be tried again, at once and from the first attempt.
 --
--- Said twice: once.  Work: O(1).  When full: runs.
+-- Retry: deduplicated.  Work: O(1).  allow-oom: yes.
 -- Replies  {'reopened'}
---          {'nothing'}            never claimed, done, or held by somebody
+--          {'nothing'}            never claimed, done, or held
 local entry = KEYS[1]              -- hash: the record
 local lock  = KEYS[2]              -- hash: owner, fence, container, since, note; lives for the lease
 

@@ -1,9 +1,9 @@
--- claim/stalled: names whose lease ended and was not released, oldest first.
+-- claim/stalled: names whose lease ended without a release, oldest first.
 --
--- Said twice: reads.  Work: O(log n + page), 500 names at most.  When full: runs.
+-- Retry: no-writes.  Work: O(log n + page), 500 names at most.  allow-oom: yes.
 -- Replies  {'stalled', {name, ...}}
 local leases = KEYS[1]              -- zset: name -> end of lease, in ms
-local skip   = tonumber(ARGV[1])    -- names told before
+local skip   = tonumber(ARGV[1])    -- names returned before
 
 local clock = include('lib/clock')
 return { 'stalled', redis.call('ZRANGEBYSCORE', leases, '-inf', clock.ms(), 'LIMIT', skip, 500) }

@@ -1,26 +1,27 @@
--- download/begin: begin a download, or resume the one under way; one that is finished begins anew.
+-- download/begin: begin a download, or resume the one under way; a finished one begins anew.
 --
--- Said twice: once.  Work: O(fields), 3,500 at most.  When full: refuses.
--- Replies  {'active', sent, offset, total, rate}   offset: all bytes before it were sent; total: -1 unknown
+-- Retry: deduplicated.  Work: O(fields), 3,500 at most.  allow-oom: no.
+-- Replies  {'active', sent, offset, total, rate, generation}   offset: where to resume; total: -1 unknown
 --          {'other', total}                        another size was given before
 --          {'beyond', ends}                        bytes behind such an end were sent
 --          {'quota', owner, what, used, limit}     the owner has too many active
-local entry     = KEYS[1]               -- hash: the record
-local partition = KEYS[2]               -- zset: the index
-local open      = KEYS[3]               -- zset: name -> when it may be dead, in ms
-local facts     = KEYS[4]               -- hash: name -> bytes reserved and owner
-local accounts  = KEYS[5]               -- hash: what is counted for each owner
-local name      = ARGV[1]               -- in the index
-local ttl_ms    = tonumber(ARGV[2])     -- lives this long after each write
-local container = ARGV[3]               -- who begins it
-local owner     = ARGV[4]               -- whose limit it counts for
-local total     = tonumber(ARGV[5])     -- bytes; -1: not known
-local most      = tonumber(ARGV[6])     -- active downloads of this owner
-local fields    = { unpack(ARGV, 7) }   -- field, value, field, value, ...
+local entry     = KEYS[1]              -- hash: the record
+local partition = KEYS[2]              -- zset: the index
+local open      = KEYS[3]              -- zset: name -> when it may be dead, in ms
+local reserved  = KEYS[4]              -- hash: name -> bytes reserved and owner
+local accounts  = KEYS[5]              -- hash: the counts of each owner
+local name      = ARGV[1]              -- in the index
+local ttl_ms    = tonumber(ARGV[2])    -- lives this long after each write
+local container = ARGV[3]              -- of the caller
+local owner     = ARGV[4]              -- of the quota
+local total     = tonumber(ARGV[5])    -- bytes; -1: not known
+local most      = tonumber(ARGV[6])    -- active downloads of this owner; -1: no limit
+local fields    = { unpack(ARGV, 7) }  -- field, value, field, value, ...
 
 local downloads = include('lib/downloads')
-local ledger = include('lib/ledger')
-local books = { open = open, facts = facts, accounts = accounts }
+local quota = include('lib/quota')
+local account = include('lib/account')
+local keys = { open = open, reserved = reserved, accounts = accounts }
 local now = math.floor(now_us / 1000)
 local found = downloads.read(entry)
 local resumes = found and not found.finished
@@ -31,27 +32,29 @@ local most_sent = resumes and tonumber(string.match(found.ranges, '(%d+)$')) or 
 if total >= 0 and total < most_sent then
   return { 'beyond', most_sent }
 end
-local counted, of = ledger.fact(books, name)
-local used = ledger.used(books, owner)
-if not (counted and of == owner) and used >= most then
-  return { 'quota', owner, 'active downloads', used, most }
+local bytes, of = quota.reservation(keys, name)
+local exceeded = not (bytes and of == owner) and account.exceeded(keys, owner, 'n:', 'active downloads', 0, 1, most)
+if exceeded then
+  return exceeded
 end
 
-local old = found and found.version
 if not resumes then
+  local version = found and found.version or string.format('%.0f', now_us)
   redis.call('HSET', entry, '@ttl', ttl_ms)    -- may grow, so a full server refuses here
   redis.call('DEL', entry)
-  found = { ttl_ms = ttl_ms, total = total >= 0 and total or nil, ranges = '', sent = 0, offset = 0, version = old }
-  redis.call('HSET', entry, '@ttl', ttl_ms, '@owner', container, '@created', now, unpack(fields))
+  found = { ttl_ms = ttl_ms, total = total >= 0 and total or nil, ranges = '', sent = 0, offset = 0,
+    version = version, generation = version }
+  redis.call('HSET', entry, '@ttl', ttl_ms, '@generation', version, '@owner', container, '@created', now,
+    unpack(fields))
 elseif total >= 0 then
   found.total = total
   redis.call('HSET', entry, 'total_bytes', total)
 end
-found.version, found.marks = found.version or string.format('%.0f', now_us), {}
-ledger.book(books, name, owner, 0)
+found.marks = {}
+quota.reserve(keys, name, owner, 0)
 redis.call('ZADD', open, now + found.ttl_ms, name)
 downloads.write(found, entry, partition, name, now)
-local burial = include('lib/burial')
-burial.sweep(books, partition, now, 8)
-ledger.keep(books, found.ttl_ms)
-return downloads.tell(found, now)
+local dead_letter = include('lib/dead_letter')
+dead_letter.sweep(keys, partition, now, 8)
+quota.renew(keys, found.ttl_ms)
+return downloads.reply(found, now)

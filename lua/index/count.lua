@@ -1,6 +1,6 @@
--- index/count: how many entries a partition has now.
+-- index/count: the number of entries that a partition has now.
 --
--- Said twice: reads.  Work: O(log n).  When full: runs.
+-- Retry: no-writes.  Work: O(log n).  allow-oom: yes.
 -- Replies  {'entries', count}
 local partition = KEYS[1]              -- zset: the index
 

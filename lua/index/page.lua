@@ -1,9 +1,9 @@
 -- index/page: the next names of a partition.
 --
--- A name that is there from the first page to the last is told at least once, one that comes or
--- goes meanwhile may be; the caller drops repetitions.
+-- A name that is there from the first page to the last is returned at least once, one that comes or
+-- goes meanwhile perhaps; the caller drops repetitions.
 --
--- Said twice: reads.  Work: O(page), some 500 names.  When full: runs.
+-- Retry: no-writes.  Work: O(page), some 500 names.  allow-oom: yes.
 -- Replies  {'page', cursor, {name, ...}}   cursor '0' after the last page
 local partition = KEYS[1]              -- zset: the index
 local cursor    = ARGV[1]              -- '0' at first

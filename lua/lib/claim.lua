@@ -1,32 +1,44 @@
--- lib/claim: what ends a claim: the record says how it went, and the lock is free.
+-- lib/claim: take work that must run once: grant its lock, and create or reopen its record.
 --
--- `@claim` is taken, done or failed, and `@attempts` counts the takers. A taker whose lease is over
--- may still end its claim, as long as nobody has taken it since: the token decides, not the lease. What
--- is done stays done, also when its taker was not told so and says that it failed.
+-- Lock and record change together, so at no instant does one taker hold the lock while the record of another
+-- is open. The fields that the last taker wrote stay in the record, and are part of the reply.
+local clock = include('lib/clock')
 local record = include('lib/record')
 local locks = include('lib/locks')
 local claim = {}
 
--- Write how it went. Return nil, or the reply that refuses it: {'stale', newest} or {'done', result}.
-function claim.settle(keys, name, owner, token, ttl_ms, state, fields)
-  local entry, lock, guard = keys.entry, keys.lock, keys.guard
-  local version, _, fence, _, created, was, result = record.meta(entry, '@created', '@claim', 'result')
-  local newest = record.newer(token, fence, guard)
-  if newest then
-    return { 'stale', newest }
-  end
-  if was == 'done' and state ~= 'done' then
+-- Take the work, unless it is done, held, exhausted or resting. Return the reply.
+-- `request` has owner, lease_ms, ttl_ms, most (attempts), container and note.
+function claim.take(keys, name, request, fields)
+  local entry, lock = keys.entry, keys.lock
+  local state, attempts, retry_at, result, reason, version, created = unpack(redis.call('HMGET', entry,
+    '@claim', '@attempts', '@retry_at', 'result', 'error', '@version', '@created'))
+  if state == 'done' then
     return { 'done', result or 'null' }
   end
-  local now = math.floor(now_us / 1000)
-  redis.call('HSET', entry, '@claim', state, '@fence', token, '@version', record.next(version, now_us),
-    '@ttl', ttl_ms, '@created', created or now, '@updated', now, unpack(fields))
-  record.keep(entry, keys.partition, name, ttl_ms, now, keys.companions)
-  if redis.call('HGET', lock, 'owner') == owner then
-    locks.free(lock, keys.leases, keys.queue, keys.wake, name)
-  else
-    redis.call('ZREM', keys.leases, name)
+  local ms = redis.call('PTTL', lock)
+  if ms ~= -2 then
+    return { 'claimed', ms, redis.call('HGET', lock, 'container') }
   end
+  attempts = tonumber(attempts or 0)
+  if attempts >= request.most then
+    return { 'exhausted', attempts, reason or 'null' }
+  end
+  local rest = tonumber(retry_at or 0) - clock.ms()
+  if rest > 0 then
+    return { 'resting', rest }
+  end
+
+  local before = redis.call('HGETALL', entry)
+  local ttl_ms = math.max(request.ttl_ms, request.lease_ms)    -- it outlives the lease, even if no write renews it
+  local token, now = locks.grant(lock, keys.fence, keys.leases, name, request.owner, request.lease_ms,
+    request.container, request.note)
+  redis.call('HSET', entry, '@claim', 'taken', '@attempts', attempts + 1, '@fence', token,
+    '@owner', request.container, '@version', record.next(version, now * 1000), '@ttl', ttl_ms,
+    '@created', created or now, '@updated', now, unpack(fields))
+  redis.call('HDEL', entry, 'error', '@retry_at')
+  record.renew(entry, keys.partition, name, ttl_ms, now, keys.companions)
+  return { 'taken', token, now, attempts + 1, before }
 end
 
 return claim

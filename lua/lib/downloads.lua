@@ -1,7 +1,7 @@
--- lib/downloads: what was sent of one download, and how fast.
+-- lib/downloads: the ranges sent of a download, and their rate.
 --
--- What was sent is a set of ranges, so a range that was asked for twice counts once. `@marks` holds two
--- moments, with what was sent by then: speed is measured from the older one, 5 to 10 seconds ago.
+-- Ranges form a set, so a range that was requested twice counts once. `@marks` holds two moments, with the
+-- bytes sent by then: the rate is measured from the older one, 5 to 10 seconds ago.
 local record = include('lib/record')
 local ranges = include('lib/ranges')
 local downloads = {}
@@ -11,7 +11,7 @@ local WINDOW_MS = 5000
 -- Return a download as a table; nil when there is none.
 function downloads.read(entry)
   local values = redis.call('HMGET', entry,
-    '@version', '@ttl', 'total_bytes', 'status', '@ranges', '@marks', '@updated')
+    '@version', '@ttl', 'total_bytes', 'status', '@ranges', '@marks', '@updated', '@generation')
   if not values[1] then
     return nil
   end
@@ -20,20 +20,21 @@ function downloads.read(entry)
     marks[#marks + 1] = tonumber(number)
   end
   local found = { version = values[1], ttl_ms = tonumber(values[2]), total = tonumber(values[3] or nil),
-    finished = values[4] == '"finished"', marks = marks, updated = tonumber(values[7] or nil) }
+    finished = values[4] == '"finished"', marks = marks, updated = tonumber(values[7] or nil),
+    generation = values[8] }
   found.ranges, found.count, found.sent, found.offset = ranges.add(values[5] or '', 0, 0)
   return found
 end
 
--- Return the reply that tells of it.
-function downloads.tell(found, now)
+-- Return the state of a download as a reply.
+function downloads.reply(found, now)
   local past = now - (found.marks[1] or now)
   local rate = past > 0 and (found.sent - found.marks[2]) * 1000 / past or 0
   return { found.finished and 'finished' or 'active', found.sent, found.offset, found.total or -1,
-    string.format('%.17g', rate) }
+    string.format('%.17g', rate), found.generation or '' }
 end
 
--- Write what it is now.
+-- Write a download.
 function downloads.write(found, entry, partition, name, now)
   local marks = found.marks
   if #marks ~= 4 then
@@ -45,7 +46,7 @@ function downloads.write(found, entry, partition, name, now)
     'status', found.finished and '"finished"' or '"active"',
     '@marks', string.format('%.0f %.0f %.0f %.0f', unpack(found.marks)),
     '@version', record.next(found.version), '@updated', now)
-  record.keep(entry, partition, name, found.ttl_ms, now, {}, found.updated)
+  record.renew(entry, partition, name, found.ttl_ms, now, {}, found.updated)
 end
 
 return downloads

@@ -1,4 +1,4 @@
--- lib/number: add numbers that are stored as text, as the caller's own language would: whole numbers stay whole.
+-- lib/number: add numbers that are stored as text; as in Python, whole numbers stay whole.
 local number = {}
 
 -- Return the sum as text; 'whole' when both are whole, since HINCRBY counts in 64 bits and Lua in
@@ -16,7 +16,7 @@ function number.add(a, b)
   return string.find(text, '[.e]') and text or text .. '.0'
 end
 
--- Tell whether a double holds a whole number exactly.
+-- Return whether a double holds a whole number exactly.
 function number.exact(n)
   return math.abs(n) < 2 ^ 53
 end

@@ -1,39 +1,46 @@
--- lib/progress: the state of one run, and the moment in which it is complete.
+-- lib/progress: the state of a run, and its completion.
 --
--- Completion is an edge, given to one caller. It then stands in a zset with the end of a lease,
--- until somebody confirms that it was dealt with; when the lease is over first, it is on offer
--- again. `status` is stored as JSON text, like every field; what an application writes there
--- itself, other than these three, means that the run goes on.
+-- A completion is given to one caller. It then stands in a zset with the end of a lease, until the caller confirms
+-- that it was handled; if the lease ends first, it is on offer again. `@completed` is its token: the version that it
+-- was written with. `status` is stored as JSON text, like every field; an application's own status, other than these
+-- three, means that the run goes on.
 local record = include('lib/record')
 local progress = {}
 
-local KEPT_MS = 5356800000    -- 62 days: writes renew a run, and do not know whether its completion is on offer
+local KEPT_MS = 5356800000    -- 62 days: writes that renew a run do not know whether its completion is on offer
 local PROCESSING, COMPLETED, FAILED = '"processing"', '"completed"', '"failed"'
 
--- Return processed, total (nil when there is no such run), status, the record's ttl and version.
-function progress.read(track)
-  local values = redis.call('HMGET', track, 'processed_segments', 'total_segments', 'status', '@ttl', '@version')
-  return tonumber(values[1] or 0) or 0, tonumber(values[2] or nil), values[3] or PROCESSING, values[4], values[5]
+-- Return a run as a table: its total is nil when there is no such run.
+function progress.read(entry)
+  local values = redis.call('HMGET', entry,
+    'processed_segments', 'total_segments', 'status', '@ttl', '@version', '@generation')
+  return { processed = tonumber(values[1] or 0) or 0, total = values[5] and tonumber(values[2] or nil),
+    status = values[3] or PROCESSING, ttl_ms = tonumber(values[4] or nil), version = values[5], generation = values[6] }
 end
 
--- Write a new count, tell the watchers, and reply: `completed` to the call that makes it whole.
-function progress.count(track, partition, seen, news, completions, name, lease_ms, processed)
-  local _, total, status, ttl, version = progress.read(track)
-  local completes = processed >= total and status ~= COMPLETED and status ~= FAILED
-  local now = math.floor(now_us / 1000)
-  local ttl_ms = tonumber(ttl)
-  if completes then
-    status = COMPLETED
-  end
-  redis.call('HSET', track, 'processed_segments', processed, 'status', status,
-    '@version', record.next(version), '@updated', now)
+-- Write a new count, notify the watchers, and return the reply: `completed` for the call that completes the run.
+function progress.count(run, entry, partition, bitmap, news, completions, name, lease_ms, processed)
+  local completes = processed >= run.total and run.status ~= COMPLETED and run.status ~= FAILED
+  local version, now = record.next(run.version), math.floor(now_us / 1000)
+  run.status = completes and COMPLETED or run.status
+  redis.call('HSET', entry, 'processed_segments', processed, 'status', run.status, '@version', version, '@updated', now)
   redis.call('XADD', news, 'MAXLEN', 1, '*', 'processed', processed)
-  record.keep(track, partition, name, ttl_ms, now, { seen, news })
+  record.renew(entry, partition, name, run.ttl_ms, now, { bitmap, news })
   if completes then
-    progress.offer(completions, name, now + lease_ms, ttl_ms)
-    return { 'completed', processed, total }
+    redis.call('HSET', entry, '@completed', version)
+    progress.offer(completions, name, now + lease_ms, run.ttl_ms)
+    return { 'completed', processed, run.total, run.generation or '', version }
   end
-  return { 'counted', processed, total, status }
+  return { 'counted', processed, run.total, run.status, run.generation or '' }
+end
+
+-- Clamp the count to 0..total, if both are numbers, after an application has written one of them.
+function progress.clamp(entry)
+  local counted, of = unpack(redis.call('HMGET', entry, 'processed_segments', 'total_segments'))
+  local count, total = tonumber(counted or nil), tonumber(of or nil)
+  if count and total and (count < 0 or count > total) then
+    redis.call('HSET', entry, 'processed_segments', (count < 0 or total < 0) and '0' or of)
+  end
 end
 
 -- Give a completion to one caller until `lease_end`.

@@ -1,7 +1,7 @@
--- lib/ranges: a set of bytes, as ranges in order: '0-100 200-300', each up to the byte before its end.
+-- lib/ranges: a set of bytes, as ordered ranges: '0-100 200-300', each up to the byte before its end.
 local ranges = {}
 
-ranges.MOST = 512    -- separate ranges of one set, so that adding one stays cheap
+ranges.MAX_RANGES = 512    -- separate ranges of one set, so that adding one stays cheap
 
 -- Return the set with one more range, how many ranges and bytes it has, and where the one from byte 0 ends.
 function ranges.add(text, first, ends)

@@ -1,10 +1,10 @@
--- lock/leave: give up an acquisition, whatever became of it.
+-- lock/leave: abandon an acquisition, whether it was granted or not.
 --
--- For a waiter that was cancelled while its acquire was on its way. That one may come after this
--- script, or may have been granted before: so the owner is marked as gone, a lock that it holds is
--- freed, and a wake-up that it swallowed is sent again.
+-- For a waiter that was cancelled while its acquire was on its way. The acquire may come after this
+-- script, or may have been granted before. So the owner is marked as gone, a lock that it holds is
+-- freed, and a wake-up that it has consumed is sent again.
 --
--- Said twice: once.  Work: O(log waiters).  When full: runs.
+-- Retry: deduplicated.  Work: O(log waiters).  allow-oom: yes.
 -- Replies  {'left'}
 local lock    = KEYS[1]              -- hash: owner, fence, container, since, note; lives for the lease
 local queue   = KEYS[2]              -- zset: waiter -> time in ms until which it counts; negative: it left
@@ -12,7 +12,7 @@ local wake    = KEYS[3]              -- list: the wake-up on its way
 local leases  = KEYS[4]              -- zset: name -> end of lease, in ms
 local name    = ARGV[1]              -- of the lock
 local owner   = ARGV[2]
-local gone_ms = tonumber(ARGV[3])    -- how long a late acquire of this owner may still come
+local gone_ms = tonumber(ARGV[3])    -- time in which a late acquire of this owner may still come
 
 local locks = include('lib/locks')
 redis.call('ZADD', queue, -math.floor(now_us / 1000) - gone_ms, owner)

@@ -1,9 +1,9 @@
--- lock/names: the locks that are held now, first the one whose lease ends first.
+-- lock/names: locks that are held now, in the order in which their leases end.
 --
--- Said twice: reads.  Work: O(log n + page), 500 names at most.  When full: runs.
+-- Retry: no-writes.  Work: O(log n + page), 500 names at most.  allow-oom: yes.
 -- Replies  {'names', {name, ...}}
 local leases = KEYS[1]              -- zset: name -> end of lease, in ms
-local skip   = tonumber(ARGV[1])    -- names told before
+local skip   = tonumber(ARGV[1])    -- names returned before
 
 local clock = include('lib/clock')
 local now = clock.ms()

@@ -1,10 +1,10 @@
--- lock/renew: let a lease begin anew, if it is still the caller's.
+-- lock/renew: extend a lease, if it is still the caller's.
 --
--- Said twice: once.  Work: O(log locks).  When full: runs.
+-- Retry: deduplicated.  Work: O(log locks).  allow-oom: yes.
 -- Replies  {'renewed'}
---          {'lost'}               the lease is over; perhaps somebody else holds the lock
+--          {'lost'}               the lease is over; another owner may hold the lock
 local lock     = KEYS[1]              -- hash: owner, fence, container, since, note; lives for the lease
-local guard    = KEYS[2]              -- hash: the last token
+local fence    = KEYS[2]              -- hash: the last token of the lock
 local leases   = KEYS[3]              -- zset: name -> end of lease, in ms
 local name     = ARGV[1]              -- of the lock
 local owner    = ARGV[2]
@@ -15,5 +15,5 @@ if redis.call('HGET', lock, 'owner') ~= owner then
 end
 
 local locks = include('lib/locks')
-locks.extend(lock, guard, leases, name, lease_ms)
+locks.extend(lock, fence, leases, name, lease_ms)
 return { 'renewed' }

@@ -1,6 +1,6 @@
 -- progress/pending: completions whose lease is over, oldest first.
 --
--- Said twice: reads.  Work: O(log n + page), 500 names at most.  When full: runs.
+-- Retry: no-writes.  Work: O(log n + page), 500 names at most.  allow-oom: yes.
 -- Replies  {'pending', {name, ...}}
 local completions = KEYS[1]              -- zset: name -> end of lease, in ms
 

@@ -2,25 +2,26 @@
 --
 -- Only the fields named are touched, so two writers of different fields never undo each other.
 --
--- Said twice: once.  Work: O(fields), 3,500 at most.  When full: refuses.
+-- Retry: deduplicated.  Work: O(fields), 3,500 at most.  allow-oom: no.
 -- Replies  {'patched', version}
 --          {'missing'}            no such entry; nothing was created
---          {'stale', newest}      a newer fencing token was seen
+--          {'stale', newest}      a newer fencing token was seen, or this one was never granted
 local entry      = KEYS[1]              -- hash: the record
 local partition  = KEYS[2]              -- zset: the index
-local guard      = KEYS[3]              -- hash: the last token of the lock in question
-local companions = { unpack(KEYS, 4) }  -- what lives and dies with the record
+local fence      = KEYS[3]              -- hash: the last token of the lock
+local companions = { unpack(KEYS, 4) }  -- keys that live as long as the record
 local name       = ARGV[1]              -- in the index
 local ttl_ms     = tonumber(ARGV[2])    -- 0: the one it was put with
 local token      = ARGV[3]              -- fencing token, or ''
 local fields     = { unpack(ARGV, 4) }  -- field, value, field, value, ...
 
 local record = include('lib/record')
-local version, ttl, fence, updated = record.meta(entry)
+local tokens = include('lib/tokens')
+local version, ttl, latest, updated = record.meta(entry)
 if not version then
   return { 'missing' }
 end
-local newest = record.newer(token, fence, guard)
+local newest = tokens.refuse(token, latest, fence)
 if newest then
   return { 'stale', newest }
 end
@@ -32,5 +33,5 @@ redis.call('HSET', entry, '@version', new_version, '@ttl', lives_ms, '@updated',
 if token ~= '' then
   redis.call('HSET', entry, '@fence', token)
 end
-record.keep(entry, partition, name, lives_ms, now, companions, ttl_ms == 0 and updated)
+record.renew(entry, partition, name, lives_ms, now, companions, ttl_ms == 0 and updated)
 return { 'patched', new_version }

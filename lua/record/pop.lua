@@ -1,11 +1,11 @@
--- record/pop: delete an entry, and say what it held.
+-- record/pop: delete an entry, and return its fields.
 --
--- Said twice: once.  Work: O(fields), 3,500 at most.  When full: runs.
+-- Retry: deduplicated.  Work: O(fields), 3,500 at most.  allow-oom: yes.
 -- Replies  {'popped', {field, value, ...}}
 --          {'missing'}            no such entry
 local entry      = KEYS[1]              -- hash: the record
 local partition  = KEYS[2]              -- zset: the index
-local companions = { unpack(KEYS, 3) }  -- what lives and dies with the record
+local companions = { unpack(KEYS, 3) }  -- keys that live as long as the record
 local name       = ARGV[1]              -- in the index
 
 local fields = redis.call('HGETALL', entry)

@@ -1,22 +1,23 @@
 -- record/remove: delete an entry.
 --
--- Said twice: once.  Work: O(fields), 3,500 at most.  When full: runs.
+-- Retry: deduplicated.  Work: O(fields), 3,500 at most.  allow-oom: yes.
 -- Replies  {'removed'}
 --          {'missing'}            no such entry
---          {'stale', newest}      a newer fencing token was seen
+--          {'stale', newest}      a newer fencing token was seen, or this one was never granted
 local entry      = KEYS[1]              -- hash: the record
 local partition  = KEYS[2]              -- zset: the index
-local guard      = KEYS[3]              -- hash: the last token of the lock in question
-local companions = { unpack(KEYS, 4) }  -- what lives and dies with the record
+local fence      = KEYS[3]              -- hash: the last token of the lock
+local companions = { unpack(KEYS, 4) }  -- keys that live as long as the record
 local name       = ARGV[1]              -- in the index
 local token      = ARGV[2]              -- fencing token, or ''
 
 local record = include('lib/record')
-local version, _, fence = record.meta(entry)
+local tokens = include('lib/tokens')
+local version, _, latest = record.meta(entry)
 if not version then
   return { 'missing' }
 end
-local newest = record.newer(token, fence, guard)
+local newest = tokens.refuse(token, latest, fence)
 if newest then
   return { 'stale', newest }
 end

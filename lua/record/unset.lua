@@ -1,12 +1,12 @@
--- record/unset: take a field out of an entry, and say what it held.
+-- record/unset: delete a field of an entry, and return it.
 --
--- Said twice: once.  Work: O(1).  When full: runs.
+-- Retry: deduplicated.  Work: O(1).  allow-oom: yes.
 -- Replies  {'was', value}
 --          {'unset'}        the entry has no such field
 --          {'missing'}      no such entry
 local entry      = KEYS[1]              -- hash: the record
 local partition  = KEYS[2]              -- zset: the index
-local companions = { unpack(KEYS, 3) }  -- what lives and dies with the record
+local companions = { unpack(KEYS, 3) }  -- keys that live as long as the record
 local name       = ARGV[1]              -- in the index
 local field      = ARGV[2]
 
@@ -22,5 +22,5 @@ end
 local now = math.floor(now_us / 1000)
 redis.call('HDEL', entry, field)
 redis.call('HSET', entry, '@version', record.next(version), '@updated', now)
-record.keep(entry, partition, name, tonumber(ttl), now, companions, updated)
+record.renew(entry, partition, name, tonumber(ttl), now, companions, updated)
 return { 'was', was }

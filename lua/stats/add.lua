@@ -1,6 +1,6 @@
 -- stats/add: count bytes and chunks that were written to a file.
 --
--- Said twice: once.  Work: O(1).  When full: refuses.
+-- Retry: deduplicated.  Work: O(1).  allow-oom: no.
 -- Replies  {'counted', {field, value, ...}}    the whole record
 --          {'no_number'}                       bytes or chunks are held as something else
 local entry     = KEYS[1]              -- hash: the record
@@ -26,5 +26,5 @@ if not version then
 end
 redis.call('HINCRBY', entry, 'bytes_written', bytes)
 redis.call('HINCRBY', entry, 'chunks_written', chunks)
-record.keep(entry, partition, name, lives_ms, now, {}, updated)
+record.renew(entry, partition, name, lives_ms, now, {}, updated)
 return { 'counted', redis.call('HGETALL', entry) }

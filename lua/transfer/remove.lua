@@ -1,27 +1,31 @@
--- transfer/remove: delete a transfer with all that is known of it, give back what it reserved, and say what it held.
+-- transfer/remove: delete a transfer with its companions, release its quota, and return its fields.
 --
--- Said twice: once.  Work: O(fields), 3,500 at most.  When full: runs.
+-- Retry: deduplicated.  Work: O(fields), 3,500 at most.  allow-oom: yes.
 -- Replies  {'removed', {field, value, ...}}
 --          {'missing'}            no such transfer
---          {'stale', newest}      a newer fencing token was seen
+--          {'stale', newest}      a newer fencing token was seen, or this one was never granted
 local entry      = KEYS[1]              -- hash: the record
 local partition  = KEYS[2]              -- zset: the index
-local guard      = KEYS[3]              -- hash: the last token of the lock in question
+local fence      = KEYS[3]              -- hash: the last token of the lock
 local open       = KEYS[4]              -- zset: name -> when it may be dead, in ms
-local facts      = KEYS[5]              -- hash: name -> bytes reserved and owner
-local accounts   = KEYS[6]              -- hash: what is counted for each owner
+local reserved   = KEYS[5]              -- hash: name -> bytes reserved and owner
+local accounts   = KEYS[6]              -- hash: the counts of each owner
 local dead       = KEYS[7]              -- zset: name -> when it died, in ms
-local memos      = KEYS[8]              -- hash: name -> what it was opened with
-local companions = { unpack(KEYS, 9) }  -- what lives and dies with the record
+local snapshots  = KEYS[8]              -- hash: name -> the fields it was opened with
+local companions = { unpack(KEYS, 9) }  -- keys that live as long as the record
 local name       = ARGV[1]              -- in the index
 local token      = ARGV[2]              -- fencing token, or ''
 
 local record = include('lib/record')
-local version, _, fence = record.meta(entry)
+local tokens = include('lib/tokens')
+local version, _, latest = record.meta(entry)
+local quota_keys = { open = open, reserved = reserved, accounts = accounts, dead = dead, snapshots = snapshots }
+local dead_letter = include('lib/dead_letter')
 if not version then
+  dead_letter.forget(quota_keys, name)    -- also of one that has died
   return { 'missing' }
 end
-local newest = record.newer(token, fence, guard)
+local newest = tokens.refuse(token, latest, fence)
 if newest then
   return { 'stale', newest }
 end
@@ -29,7 +33,5 @@ end
 local fields = redis.call('HGETALL', entry)
 redis.call('DEL', entry, unpack(companions))
 redis.call('ZREM', partition, name)
-local books = { open = open, facts = facts, accounts = accounts, dead = dead, memos = memos }
-local burial = include('lib/burial')
-burial.forget(books, name)
+dead_letter.forget(quota_keys, name)
 return { 'removed', fields }

@@ -1,21 +1,21 @@
--- transfer/sweep: find transfers whose time to live ran out, and give back what they reserved.
+-- transfer/sweep: find expired transfers, and release their quota.
 --
--- Redis removes an expired record by itself and says nothing. Each one that is opened sweeps a few;
--- who is refused, or asks for the dead, runs this until it finds no more.
+-- Redis removes an expired record by itself and says nothing. Each open sweeps a few; a caller that is
+-- refused, or lists the dead, runs this until it finds no more.
 --
--- Said twice: once.  Work: O(log n), 200 transfers at most.  When full: runs.
+-- Retry: deduplicated.  Work: O(log n), 200 transfers at most.  allow-oom: yes.
 -- Replies  {'swept', count}       200: there may be more
 local partition = KEYS[1]              -- zset: the index
 local open      = KEYS[2]              -- zset: name -> when it may be dead, in ms
-local facts     = KEYS[3]              -- hash: name -> bytes reserved and owner
-local accounts  = KEYS[4]              -- hash: what is counted for each owner
+local reserved  = KEYS[3]              -- hash: name -> bytes reserved and owner
+local accounts  = KEYS[4]              -- hash: the counts of each owner
 local dead      = KEYS[5]              -- zset: name -> when it died, in ms
-local memos     = KEYS[6]              -- hash: name -> what it was opened with
-local remembers = ARGV[1]              -- '1': the dead are remembered
+local snapshots = KEYS[6]              -- hash: name -> the fields it was opened with
+local remembers = ARGV[1]              -- '1': list the dead
 
-local books = { open = open, facts = facts, accounts = accounts }
+local quota_keys = { open = open, reserved = reserved, accounts = accounts }
 if remembers == '1' then
-  books.dead, books.memos = dead, memos
+  quota_keys.dead, quota_keys.snapshots = dead, snapshots
 end
-local burial = include('lib/burial')
-return { 'swept', burial.sweep(books, partition, math.floor(now_us / 1000), 200) }
+local dead_letter = include('lib/dead_letter')
+return { 'swept', dead_letter.sweep(quota_keys, partition, math.floor(now_us / 1000), 200) }

@@ -1,17 +1,17 @@
--- value/pop: delete a value, and say what it was.
+-- value/pop: delete a value, and return it.
 --
--- Said twice: once.  Work: O(bytes).  When full: runs.
+-- Retry: deduplicated.  Work: O(bytes).  allow-oom: yes.
 -- Replies  {'popped', value}
 --          {'missing'}            no such entry
-local entry     = KEYS[1]              -- string: the value
-local partition = KEYS[2]              -- zset: the index
-local name      = ARGV[1]              -- in the index
+local value  = KEYS[1]              -- string: the value
+local values = KEYS[2]              -- zset: the index of values
+local name   = ARGV[1]              -- in the index
 
-local value = redis.call('GET', entry)
-if not value then
+local was = redis.call('GET', value)
+if not was then
   return { 'missing' }
 end
 
-redis.call('DEL', entry)
-redis.call('ZREM', partition, name)
-return { 'popped', value }
+redis.call('DEL', value)
+redis.call('ZREM', values, name)
+return { 'popped', was }

@@ -1,14 +1,14 @@
 -- value/remove: delete a value.
 --
--- Said twice: once.  Work: O(1).  When full: runs.
+-- Retry: deduplicated.  Work: O(1).  allow-oom: yes.
 -- Replies  {'removed'}
 --          {'missing'}            no such entry
-local entry     = KEYS[1]              -- string: the value
-local partition = KEYS[2]              -- zset: the index
-local name      = ARGV[1]              -- in the index
+local value  = KEYS[1]              -- string: the value
+local values = KEYS[2]              -- zset: the index of values
+local name   = ARGV[1]              -- in the index
 
-redis.call('ZREM', partition, name)
-if redis.call('DEL', entry) == 0 then
+redis.call('ZREM', values, name)
+if redis.call('DEL', value) == 0 then
   return { 'missing' }
 end
 return { 'removed' }

@@ -1,9 +1,9 @@
--- voice/activity: what is known of a voice.
+-- voice/activity: the accesses to a voice.
 --
--- Said twice: reads.  Work: O(log n).  When full: runs.
+-- Retry: no-writes.  Work: O(log n).  allow-oom: yes.
 -- Replies  {'activity', count, segments, first, last, {segment, ...}}    in us; the newest segments first
---          {'unknown'}             no access, or the last one is too long ago
-local voice  = KEYS[1]              -- hash: count, segments, first, last (in us)
+--          {'unknown'}             no access within the time to live
+local voice  = KEYS[1]              -- hash: count, segments, first, last (in us), full
 local recent = KEYS[2]              -- zset: segment -> last access, in us
 
 local held = redis.call('HMGET', voice, 'count', 'segments', 'first', 'last')

@@ -1,11 +1,11 @@
--- voice/range: voices by their last access, the one of longest ago first.
+-- voice/range: voices by their last access, oldest first.
 --
--- Said twice: reads.  Work: O(log n + page), 500 voices.  When full: runs.
+-- Retry: no-writes.  Work: O(log n + page), 500 voices.  allow-oom: yes.
 -- Replies  {'voices', {name, ...}}
-local voices    = KEYS[1]              -- zset: name -> last access, in us
-local oldest_ms = tonumber(ARGV[1])    -- accessed at most so long ago,
-local newest_ms = tonumber(ARGV[2])    -- and at least so long
-local skip      = ARGV[3]              -- so many were told before
+local voices    = KEYS[1]              -- zset: voices of the partition -> last access, in us
+local oldest_ms = tonumber(ARGV[1])    -- age of the last access, at most,
+local newest_ms = tonumber(ARGV[2])    -- and at least
+local skip      = ARGV[3]              -- voices returned before
 
 local clock = include('lib/clock')
 local us = clock.us()

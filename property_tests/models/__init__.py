@@ -11,7 +11,7 @@ it is.
     for call, said in (
         (Call("begin", ("t", 2)), Told(0, 2)),
         (Call("mark", ("t", 0)), Told(1, 2)),
-        (Call("mark", ("t", 0)), Told(1, 2)),    # said twice, counted once
+        (Call("mark", ("t", 0)), Told(1, 2)),    # sent twice, counted once
     ):
         model = model.step(call, said)
         assert model is not None
@@ -20,13 +20,13 @@ An operation whose outcome nobody knows has happened or has not: ``unknown`` ret
 to. ``wipe`` is an operation of each model: the server lost everything.
 """
 
-from models.base import UNKNOWN, Above, Call, Model, Refused, Table
-from models.claim import Claim, Taken
-from models.lock import Lock
-from models.mapping import Mapping
-from models.progress import Progress, Told
-from models.text import Found, Text
-from models.upload import Receipt, Upload
+from property_tests.models.base import UNKNOWN, Above, Call, Model, Refused, Table
+from property_tests.models.claim import Claim, Taken
+from property_tests.models.lock import Lock
+from property_tests.models.mapping import Mapping
+from property_tests.models.progress import Progress, Told
+from property_tests.models.text import Found, Text
+from property_tests.models.upload import Receipt, Upload
 
 __all__ = [
     "UNKNOWN",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from models.base import NO, NOTHING, UNKNOWN, YES, Above, Model, Refused
+from property_tests.models.base import NO, NOTHING, UNKNOWN, YES, Above, Model, Refused
 
 
 class Taken(NamedTuple):
@@ -20,7 +20,7 @@ class Taken(NamedTuple):
 class Claim(Model):
     """``newest`` is the greatest token that the server knows; None where a grant was heard by nobody."""
 
-    state: str | None = None  # of the record: taken, done, failed; None: there is none
+    state: str | None = None  # of the record: taken, done, failed, released; None: there is none
     holder: str | None = None  # of the lock
     attempts: int = 0
     notes: Any = None  # what takers wrote into the record
@@ -62,6 +62,17 @@ class Claim(Model):
             return said == Refused("AlreadyDone", (self.result,)) and self
         return said == YES and self._ended("failed", owner, token)
 
+    def release(self, said: Any, owner: str, token: int) -> Claim | bool:
+        """Hand back what was begun: its attempt is not counted. What was not, or has ended, is as it was."""
+        if self._stale(token):
+            return self._refuses(said)
+        if self.state == "done":
+            return said == Refused("AlreadyDone", (self.result,)) and self
+        if self.state != "taken":
+            return said == YES and (replace(self, holder=None) if self.holder == owner else self)
+        released = self._ended("released", owner, token)
+        return said == YES and replace(released, attempts=max(0, self.attempts - 1))
+
     def reopen(self, said: Any) -> Claim | bool:
         """Allow as many attempts again, of work that is neither done nor held."""
         if self.state in (None, "done") or self.holder is not None:
@@ -75,6 +86,12 @@ class Claim(Model):
     def leave(self, said: Any, owner: str) -> Claim | bool:
         """Free the lock that a take may have brought that had no answer."""
         return said == NOTHING and (replace(self, holder=None) if self.holder == owner else self)
+
+    def abandon(self, said: Any, owner: str) -> Claim | bool:
+        """Give up a take that may have had no answer: it was not begun, so its attempt is not counted."""
+        begun = self.holder == owner and self.state == "taken"
+        after = replace(self, state="released", attempts=max(0, self.attempts - 1)) if begun else self
+        return said == NOTHING and (replace(after, holder=None) if self.holder == owner else after)
 
     def expire(self, said: Any) -> Claim | bool:
         """The lease ends."""

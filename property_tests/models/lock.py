@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from models.base import NOTHING, UNKNOWN, YES, Above, Model, Refused
+from property_tests.models.base import NOTHING, UNKNOWN, YES, Above, Model, Refused
 
 LOST = Refused("LockLost")
 

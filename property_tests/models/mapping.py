@@ -10,7 +10,7 @@ from collections.abc import Mapping as Fields
 from dataclasses import dataclass, replace
 from typing import Any
 
-from models.base import EMPTY, NO, NOTHING, UNKNOWN, YES, Above, Model, Refused, Table
+from property_tests.models.base import EMPTY, NO, NOTHING, UNKNOWN, YES, Above, Model, Refused, Table
 
 
 @dataclass(frozen=True)

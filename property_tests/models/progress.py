@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from models.base import EMPTY, NOTHING, Model, Refused, Table
+from property_tests.models.base import EMPTY, NOTHING, Model, Refused, Table
 
 
 class Told(NamedTuple):

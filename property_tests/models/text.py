@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from models.base import EMPTY, NO, NOTHING, YES, Model, Refused, Table
+from property_tests.models.base import EMPTY, NO, NOTHING, YES, Model, Refused, Table
 
 
 class Found(NamedTuple):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from models.base import EMPTY, NO, NOTHING, YES, Call, Model, Refused, Table
-from models.claim import Claim
+from property_tests.models.base import EMPTY, NO, NOTHING, YES, Call, Model, Refused, Table
+from property_tests.models.claim import Claim
 
 MOST = 2**23  # chunks
 
@@ -142,6 +142,9 @@ class Upload(Model):
 
     def fail(self, said: Any, owner: str, token: int) -> Upload | bool:
         return self._ends_assembly(said, Call("fail", (owner, token)), self.closed)
+
+    def release(self, said: Any, owner: str, token: int) -> Upload | bool:
+        return self._ends_assembly(said, Call("release", (owner, token)), self.closed)
 
     def _ends_assembly(self, said: Any, call: Call, closed: str | None) -> Upload | bool:
         """One that was made anew is another: nobody has taken it."""

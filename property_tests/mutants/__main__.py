@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from time import monotonic
 
-from . import MUTANTS, table
-from .run import Bench, Outcome
+from property_tests.mutants import MUTANTS, table
+from property_tests.mutants.run import Bench, Outcome
 
 ABOUT = """Make the code wrong in one place at a time, in a copy, and run the tests that must notice.
 Ends with 1 when a mutant survives, with 2 when nothing can be proven."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .mutant import Mutant
+from property_tests.mutants.mutant import Mutant
 
-MODEL = "property_tests/test_lock_model.py"
-PARALLEL = "property_tests/test_parallel_lock.py::test_a_lock_in_parallel"
-CLOCK = "property_tests/test_lease_clock.py::"
+MODEL = "property_tests/machines/test_lock_model.py"
+PARALLEL = "property_tests/parallel/test_parallel_lock.py::test_a_lock_in_parallel"
+CLOCK = "property_tests/schedules/test_lease_clock.py::"
 
 LOCKS = (
     Mutant(
@@ -95,66 +95,91 @@ LOCKS = (
         text="elseif not holder then\n  locks.wake(queue, wake)\n",
         wrong="",
         why="the wake-up of a waiter that was cancelled reaches nobody else",
-        caught_by="property_tests/test_interleaved_plans.py::test_the_wake_up_of_one_who_leaves_reaches_the_next",
+        caught_by="property_tests/schedules/test_interleaved_plans.py::test_the_wake_up_of_one_who_leaves_reaches_the_next",
     ),
     Mutant(
         name="lock/holder-stays-in-the-queue",
         file="lua/lock/acquire.lua",
-        text="  if place then\n    redis.call('ZREM', queue, owner)\n  end\n  return { 'held', fence, now }",
-        wrong="  return { 'held', fence, now }",
+        text="  if place then\n    redis.call('ZREM', queue, owner)\n  end\n  return { 'held', token, now }",
+        wrong="  return { 'held', token, now }",
         why="who holds the lock still counts as one that waits",
         caught_by=MODEL,
     ),
     Mutant(
         name="lock/check-then-act",
-        file="redis_state/lock/steps.py",
-        text="        answer = _alive(want, (yield attempt(want, want.first_lease, queue=patience != 0)))\n",
+        file="redis_state/lock/waiting.py",
+        text="        answer = _alive(request, (yield timeout.bounds(first)))\n",
         wrong=(
-            "        if (yield inspect(want.keys, want.name)) is None:\n"
-            "            yield command('DEL', want.at.lock, read=bool)\n"
-            "        answer = _alive(want, (yield attempt(want, want.first_lease, queue=patience != 0)))\n"
+            "        part, key = request.partition, request.partition.key('lock', request.name)\n"
+            "        if (yield command(part, 'EXISTS', key, read=bool)) is False:\n"
+            "            yield command(part, 'DEL', key, read=bool)\n"
+            "        answer = _alive(request, (yield timeout.bounds(first)))\n"
         ),
         why="a lock that looked free is cleared and taken, in three commands",
         caught_by=PARALLEL,
     ),
     Mutant(
         name="lock/lease-counts-from-the-answer",
-        file="redis_state/lock/steps.py",
-        text="lease = Lease(answer.fence, answer.now, sent + want.first_lease - GRAIN)",
-        wrong="lease = Lease(answer.fence, answer.now, monotonic() + want.first_lease - GRAIN)",
+        file="redis_state/lock/waiting.py",
+        text="lease = Lease(answer.fence, answer.now, sent + request.first_lease - CLOCK_RESOLUTION_S)",
+        wrong="lease = Lease(answer.fence, answer.now, monotonic() + request.first_lease - CLOCK_RESOLUTION_S)",
         why="a holder whose answer was slow believes in its lease longer than the server",
         caught_by=CLOCK + "test_a_lock_that_was_free",
     ),
     Mutant(
         name="lock/renewal-counts-from-the-answer",
-        file="redis_state/lock/term.py",
-        text="renewal.asked + renewal.lease - steps.GRAIN",
-        wrong="now + renewal.lease - steps.GRAIN",
+        file="redis_state/lock/lease.py",
+        text="renewal.asked + length - operations.CLOCK_RESOLUTION_S",
+        wrong="now + length - operations.CLOCK_RESOLUTION_S",
         why="a holder whose renewal was slow believes in its lease longer than the server",
         caught_by=CLOCK + "test_a_lock_that_is_renewed",
     ),
     Mutant(
         name="lock/lost-renewal-is-no-loss",
-        file="redis_state/lock/term.py",
+        file="redis_state/lock/lease.py",
         text="        if answer is False:\n            self.lost.set()\n            return False\n",
         wrong="",
         why="a holder whose lock is another's believes that it was renewed",
-        caught_by="tests/test_lock.py::test_renewal_cannot_bring_back_what_somebody_else_holds",
+        caught_by="tests/lock/test_lock.py::test_renewal_cannot_bring_back_what_somebody_else_holds",
     ),
     Mutant(
         name="lock/loss-wakes-nobody",
-        file="redis_state/lock/term.py",
-        text="            event.set()\n",
-        wrong="            pass\n",
+        file="redis_state/lock/lost.py",
+        text="                bell.release()\n",
+        wrong="                pass\n",
         why="who waits for a loss hears of it only when the lease would have ended",
-        caught_by="tests/test_lock.py::test_all_who_wait_hear_of_a_loss_long_before_the_lease_is_over",
+        caught_by="tests/lock/test_lock.py::test_all_who_wait_hear_of_a_loss_long_before_the_lease_is_over",
     ),
     Mutant(
         name="lock/child-owns-its-parents",
-        file="redis_state/lock/keeper.py",
+        file="redis_state/lock/own.py",
         text="    for hold in parents:\n        hold.disown()\n",
         wrong="",
         why="after a fork the child, too, holds what its parent holds",
-        caught_by="tests/test_lock_processes.py::test_a_forked_child_owns_nothing_of_its_parents",
+        caught_by="tests/lock/test_lock_processes.py::test_a_forked_child_owns_nothing_of_its_parents",
+    ),
+    Mutant(
+        name="lock/late-after-a-step-of-the-clock",
+        file="redis_state/lock/waiting.py",
+        text="            offset = sent - found.now\n",
+        wrong="            pass\n",
+        why="a waiter whose wait ended because the server's clock was set forward believes in its lease for too long",
+        caught_by=CLOCK + "test_a_lock_that_was_waited_for_while_the_clock_of_the_server_was_set",
+    ),
+    Mutant(
+        name="lock/renewed-for-nobody",
+        file="redis_state/lock/renewal.py",
+        text="        own.took(hold, kept)\n",
+        wrong="        own.took(hold, kept)\n        self.__dict__.setdefault('strong', []).append(hold)\n",
+        why="what was dropped without being released is renewed for as long as the process lives",
+        caught_by="tests/lock/test_lock_blocks.py::test_what_is_dropped_is_freed_and_told_of",
+    ),
+    Mutant(
+        name="lock/shorter-than-asked-for",
+        file="redis_state/lock/waiting.py",
+        text="/ 2 if whole else request.first_lease\n",
+        wrong="/ 2\n",
+        why="a waiter that renews nothing is told of a lease that is shorter than it asked for",
+        caught_by="tests/lock/test_lock_waits.py::test_a_waiter_that_renews_nothing_has_the_lease_that_it_asked_for",
     ),
 )

@@ -18,8 +18,8 @@ from queue import SimpleQueue
 from time import monotonic
 from typing import Any
 
-from .mutant import Mutant
-from .watch import REPORT
+from property_tests.mutants.mutant import Mutant
+from property_tests.mutants.watch import REPORT
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("redis_state", "lua", "tests", "property_tests", "examples", "docs", "pyproject.toml", "README.md")

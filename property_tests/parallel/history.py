@@ -7,14 +7,13 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from linearize import Event
-from models import Call
-
-from parallel.trace import drawn
+from property_tests.models import Call
+from property_tests.parallel.linearize import Event
+from property_tests.parallel.trace import drawn
 
 if TYPE_CHECKING:
-    from parallel.actors import Actor
-    from parallel.worker import Told
+    from property_tests.parallel.clients import Client
+    from property_tests.parallel.worker import Told
 
 SERVER = "server"
 
@@ -41,8 +40,8 @@ class Row(NamedTuple):
 class History:
     """Filled while a program runs."""
 
-    def __init__(self, actor: type[Actor], *, copies: bool) -> None:
-        self._actor = actor
+    def __init__(self, client: type[Client], *, copies: bool) -> None:
+        self._client = client
         self._copies = copies  # whether a call may be sent more than once
         self._attempts: list[Attempt] = []
         self._called: dict[str, tuple[Call, float]] = {}
@@ -95,14 +94,14 @@ class History:
     def _happened(self, attempt: Attempt) -> list[Event]:
         """Return what an attempt means."""
         who, call, start, end, how, said = attempt
-        read = self._actor.uses.get(call.verb) if self._copies else None
+        read = self._client.uses.get(call.verb) if self._copies else None
         events = []
         if how == "returned":
             events.append(Event(who, Call(read, call.args) if read else call, start, end, said))
         # Of copies of such a read the first counts, once or never, and perhaps late; the others only read.
         if how in ("unheard", "died") or read:
             events.append(Event(who, call, start, certain=False))
-        if how == "unheard" and call.verb in self._actor.gives_back:
+        if how == "unheard" and call.verb in self._client.gives_back:
             events.append(Event(who, Call("leave", call.args), start, certain=False))
         return events
 

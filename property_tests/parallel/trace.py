@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from linearize import Verdict
-
-    from parallel.history import Row
+    from property_tests.parallel.history import Row
+    from property_tests.parallel.linearize import Verdict
 
 WIDEST = 44
 LINE = 116

@@ -17,8 +17,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from parallel.actors import Actor
-from parallel.programs import Step
+from property_tests.parallel.clients import Client
+from property_tests.parallel.generator import Step
 from redis_state import Engine, OutcomeUnknown, ServerUnavailable
 from redis_state.engine.op import Op, command
 
@@ -29,7 +29,7 @@ ASKING = 1.0  # seconds for which it is asked again what became of a call
 class Open:
     """Get ready for a program."""
 
-    actor: type[Actor]
+    client: type[Client]
     name: str
     url: str  # of the server, or of what stands in front of it
     direct: str  # of the server itself
@@ -89,24 +89,24 @@ def work(line: Connection) -> None:
                 engine.close()
             engine = (Insistent if order.insists else Engine).from_url(order.url, **order.settings)
             with suppress(ServerUnavailable):
-                engine.run(command("PING", read=bool))  # connects
-            actor = order.actor(engine, plain_client(order.direct), order.name)
+                engine.run(command(None, "PING", read=bool))  # connects
+            client = order.client(engine, plain_client(order.direct), order.name)
             line.send(Told("ready"))
         else:
             sleep(max(0.0, order.at - monotonic()))
             for step in order.steps:
-                play(actor, step, line)
+                play(client, step, line)
             line.send(Told("played"))
 
 
-def play(actor: Actor, step: Step, line: Connection) -> None:
+def play(client: Client, step: Step, line: Connection) -> None:
     """Do a step, and tell of it."""
     if step.pause:
         sleep(step.pause)
-    call = actor.prepared(step.call)
+    call = client.prepared(step.call)
     if call is None:
         line.send(Told("skipped"))
         return
     line.send(Told("called", monotonic(), call))
-    what, said = actor.perform(call)
+    what, said = client.perform(call)
     line.send(Told(what, monotonic(), said))

@@ -13,21 +13,18 @@ from collections.abc import Callable
 from itertools import count, islice
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / "tests"))
-
-from proxy import Proxy  # noqa: E402
-from servers import Server, available  # noqa: E402
-
-from property_tests.stress.check import Round, violations  # noqa: E402
-from property_tests.stress.crew import Crew  # noqa: E402
-from property_tests.stress.diary import lines, story  # noqa: E402
-from property_tests.stress.faults import Storm, planned  # noqa: E402
-from property_tests.stress.world import Job  # noqa: E402
-from redis_state import Engine  # noqa: E402
+from property_tests.stress.checker import Round, violations
+from property_tests.stress.config import Job
+from property_tests.stress.log import history, lines
+from property_tests.stress.nemesis import Nemesis, planned
+from property_tests.stress.processes import Processes
+from redis_state import Engine
+from tests.support.clock import SteppedServer, steppable, why_not
+from tests.support.proxy import Proxy
+from tests.support.servers import Server, available
 
 MOST_TOLD = 10  # violations of a round
-FORGETFUL = 4  # each so many rounds the server loses its data
+KINDS = ("keeps its data", "has a clock that is stepped", "keeps its data", "loses its data")  # of servers, in turn
 TOLD_EVERY = 5.0  # seconds
 
 
@@ -41,33 +38,48 @@ class Stress:
         self.ends: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
         self.rounds = 0
+        self.no_steps = self._why_no_steps()
+
+    def _why_no_steps(self) -> str:
+        """Say why the clock of the server cannot be stepped; empty where it can."""
+        found = available()
+        name = self.options.server or next(iter(steppable() or found))
+        return why_not(found[name])
 
     def play(self, number: int, folder: Path) -> list[str]:
         """Play one round. Return what is wrong after it."""
-        options, exact = self.options, (number + 1) % FORGETFUL != 0
-        seed = f"{options.seed}/{number}"
-        kind = "keeps its data" if exact else "loses its data"
-        binary = available()[options.server] if options.server else None
-        with Server(binary, appendonly=exact, appendfsync="no") as server, Proxy(server.socket_path) as proxy:
-            crew = Crew(options.processes, Job(proxy.url, f"stress{number}", str(folder)), seed)
-            storm = Storm(server, proxy, crew, loses_data=not exact)
+        options, seed, kind = self.options, f"{self.options.seed}/{number}", self._kind(number)
+        exact, steps = kind != "loses its data", "stepped" in kind
+        with self._server(exact, steps) as server, Proxy(server.socket_path) as proxy:
+            processes = Processes(options.processes, Job(proxy.url, f"stress{number}", str(folder), steps), seed)
+            nemesis = Nemesis(server, proxy, processes, loses_data=not exact)
+            plan = planned(seed, options.seconds, options.processes, clock_steps=steps)
             try:
-                storm.rage(planned(seed, options.seconds, options.processes), self._teller(number, kind, folder))
-                storm.calm()
-                wrong = list(crew.finish())
+                nemesis.follow(plan, self._teller(number, kind, folder))
+                nemesis.heal()
+                wrong = list(processes.finish())
             finally:
-                crew.dismiss()
-            acts = story(folder)
+                processes.dismiss()
+            operations = history(folder)
             self.rounds += 1
-            self.calls.update(act.what for act in acts)
-            self.ends.update(act.end or "never told" for act in acts)
-            self.faults.update(storm.happened)
+            self.calls.update(op.what for op in operations)
+            self.ends.update(op.end or "never told" for op in operations)
+            self.faults.update(nemesis.happened)
             with Engine.from_url(server.url, prefix=f"stress{number}") as engine:
-                seen = Round(acts, server, engine, folder, exact)
+                seen = Round(operations, server, engine, folder, exact, nemesis.steps)
                 wrong += islice(violations(seen), MOST_TOLD)
         said = f"{len(wrong)} violations" if wrong else "all as promised"
-        self._say(f"round {number} ({kind}): {len(acts):,} calls, {storm.happened.total()} faults: {said}")
+        self._say(f"round {number} ({kind}): {len(operations):,} calls, {nemesis.happened.total()} faults: {said}")
         return wrong
+
+    def _kind(self, number: int) -> str:
+        kind = KINDS[number % len(KINDS)]
+        return KINDS[0] if "stepped" in kind and self.no_steps else kind
+
+    def _server(self, exact: bool, steps: bool) -> Server:
+        settings = {"appendonly": exact, "appendfsync": "no"}
+        program = available()[self.options.server] if self.options.server else None
+        return SteppedServer(program, **settings) if steps else Server(program, **settings)
 
     def _teller(self, number: int, kind: str, folder: Path) -> Callable[[float], None]:
         last = 0.0
@@ -101,14 +113,14 @@ def main() -> int:
     options = _parser().parse_args()
     stress = Stress(options)
     print(f"seed {options.seed}, {options.processes} processes, rounds of {options.seconds:g} s", flush=True)
+    if stress.no_steps:
+        print(f"no round with steps of the server's clock: {stress.no_steps}", flush=True)
     end = time.monotonic() + options.minutes * 60
     for number in count(options.round):
         folder = Path(tempfile.mkdtemp(prefix="rs-stress-"))
         wrong = stress.play(number, folder)
         if wrong:
-            print(
-                f"\n{stress.summary()}\n\nVIOLATIONS in round {number}; the diaries are in {folder}\n", file=sys.stderr
-            )
+            print(f"\n{stress.summary()}\n\nVIOLATIONS in round {number}; the logs are in {folder}\n", file=sys.stderr)
             print("\n".join(f"* {one}" for one in wrong), file=sys.stderr)
             again = f"--seed {options.seed} --round {number} --processes {options.processes}"
             print(f"\nThe same faults again: python -m property_tests.stress {again}", file=sys.stderr)

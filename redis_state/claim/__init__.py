@@ -6,12 +6,14 @@ it after a taker that died or failed sees what that one left.
 
 ::
 
-    steps      what can be done with a claim, as operations; sends nothing
-    held       ``Claim``, blocking
-    awaited    the same for asyncio
+    policy           how often work is tried, how long it rests, and what its record says
+    scripts          which scripts take work and end it
+    operations       what can be done with a claim; sends nothing
+    claim            ``Claim``, blocking
+    claim_async      the same for asyncio
 """
 
-from redis_state.claim.held import Claim, take
-from redis_state.claim.steps import Terms
+from redis_state.claim.claim import Claim, take
+from redis_state.claim.policy import ClaimPolicy
 
-__all__ = ["Claim", "Terms", "take"]
+__all__ = ["Claim", "ClaimPolicy", "take"]

@@ -13,10 +13,19 @@ the payload of another, so reading needs no recursion, however the bytes are nes
 
 A subclass would come back as its base, so it is refused. Excepted are classes with a method ``__plain__``, which
 returns the int, float, list or dict to store instead. Stored bytes are not trusted, and nothing is ever unpickled.
+
+::
+
+    encoding         encode and decode: the choice between the formats
+    json_format  msgpack_format  zstd_format    the formats
+    limits  size_check    how large a value may be, and the check of stored bytes
+    unsupported      the error text for a value of a type that is not kept
+    json_view        as_json: a value for readers, one way only
+    pool             compressors and packers that are used again
 """
 
-from redis_state.codec.coding import decode, encode
-from redis_state.codec.limits import COMPRESS_FROM, MAX_DECODED, MAX_DEPTH
-from redis_state.codec.shown import as_json
+from redis_state.codec.encoding import decode, encode
+from redis_state.codec.json_view import as_json
+from redis_state.codec.limits import COMPRESS_FROM, MAX_CONTAINERS, MAX_DECODED, MAX_DEPTH, MAX_ITEMS
 
-__all__ = ["COMPRESS_FROM", "MAX_DECODED", "MAX_DEPTH", "as_json", "decode", "encode"]
+__all__ = ["COMPRESS_FROM", "MAX_CONTAINERS", "MAX_DECODED", "MAX_DEPTH", "MAX_ITEMS", "as_json", "decode", "encode"]

@@ -2,7 +2,7 @@
 
 ``run`` makes the tracks, starts the workers, disturbs them and asks ``verify`` for the verdict;
 ``worker`` is one container: a process that shares nothing with the others but Redis and a folder;
-``verify`` trusts nobody's word: it reads the files on disk, the data in Redis, and the workers' diaries.
+``verify`` takes no word for it: it reads the files on disk, the data in Redis, and the workers' diaries.
 
 =============  ===================================================================
 ``plan``       what there is to do, as a value that the workers read from a file

@@ -1,6 +1,6 @@
 """The demo's sound: tracks that babble like speech, and voices that read them.
 
-A voice must give the same samples whoever cuts the segment and wherever it starts, because any
+A voice must give the same samples whichever worker cuts the segment and wherever it starts, because any
 worker may make any segment of any track. So a voice is a function of the absolute sample number
 and of the ``HISTORY`` samples before it, and keeps no state from one sample to the next.
 """

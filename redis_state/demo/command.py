@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ EXAMPLES = """\
 examples:
   redis-state demo                                   ten seconds, an embedded server, nothing left behind
   redis-state demo --url redis://localhost:6379/0    on your server, with keys of its own, deleted afterwards
+  REDIS_URL=redis://:password@host redis-state demo  the same, and the password is in no list of processes
   redis-state demo --workers 6 --tracks 8            more of everything
   redis-state demo --keep /tmp/audio                 keep the playlists; play one with ffplay or a browser
   redis-state demo --json                            the last line is JSON: "ok", and "checks" by name
@@ -35,8 +37,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--url",
-        default="embedded://",
-        help="the server: redis://, rediss://, unix://, embedded:// (default: %(default)s)",
+        default=os.environ.get("REDIS_URL") or "embedded://",
+        help="the server: redis://, rediss://, unix://, embedded:// (default: REDIS_URL if that is set, else "
+        "embedded://); a password belongs in REDIS_URL, since others can read a command line",
     )
     add("--workers", type=_between(1, 16), default=3, metavar="N", help="processes, each a container (default: 3)")
     add("--tracks", type=_between(1, 50), default=4, metavar="N", help="audio tracks (default: 4)")
@@ -56,7 +59,7 @@ def main(given: argparse.Namespace) -> int:
     from redis_state.demo.run import Options, run
 
     if given.workers == 1 and not given.no_kill:
-        given.usage_error("a single worker has nobody to finish its work: add --no-kill, or more --workers")
+        given.usage_error("a single worker has no other to finish its work: add --no-kill, or more --workers")
     if given.keep is not None and given.keep.exists() and (not given.keep.is_dir() or any(given.keep.iterdir())):
         given.usage_error(f"--keep {given.keep}: name a new or an empty directory")
     options = Options(

@@ -36,7 +36,7 @@ class Workers:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     stderr=complaints,
-                    env=_environment(),
+                    env={**_environment(), "REDIS_URL": plan.url},
                 )
 
     @property

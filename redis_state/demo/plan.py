@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -43,7 +43,7 @@ class Job:
 class Plan:
     """All jobs, where their files go, and how the containers reach each other."""
 
-    url: str
+    url: str = field(repr=False)  # never saved: it may hold a password
     prefix: str  # of every key of this run, so that runs on one server do not meet
     folder: Path
     format: Format
@@ -79,12 +79,15 @@ class Plan:
         return self.folder / "log" / f"{container}.stderr"
 
     def save(self, path: Path) -> None:
-        path.write_text(json.dumps(asdict(self), default=str, indent=1), encoding="utf-8")
+        """Write it down for the workers, without the server's address: they get that by their environment."""
+        saved = asdict(self)
+        del saved["url"]
+        path.write_text(json.dumps(saved, default=str, indent=1), encoding="utf-8")
 
     @classmethod
-    def load(cls, path: Path) -> Plan:
+    def load(cls, path: Path, url: str) -> Plan:
         saved = cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
         saved["folder"] = Path(saved["folder"])
         saved["containers"] = tuple(saved["containers"])
         saved["jobs"] = tuple(Job(**job) for job in saved["jobs"])
-        return cls(**saved)
+        return cls(url=url, **saved)

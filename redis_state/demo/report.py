@@ -9,7 +9,7 @@ from statistics import median
 from typing import IO, TYPE_CHECKING, Any
 
 from redis_state.demo import verify
-from redis_state.engine.converse import Exchange
+from redis_state.engine.delivery import Exchange
 from redis_state.engine.op import command
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from redis_state.demo.shared import Shared
     from redis_state.demo.verify import Check, Evidence
-    from redis_state.engine.channel import Channel
+    from redis_state.engine.connection import Connection
 
 ROUNDS = 300
 
@@ -37,9 +37,9 @@ class Overhead:
         )
 
 
-def measure(shared: Shared, raw: Channel) -> Overhead:
+def measure(shared: Shared, raw: Connection) -> Overhead:
     """Time a PING on a bare connection, the same through the engine, and a whole ``mark``, in turns."""
-    ping = command("PING", read=bool)
+    ping = command(None, "PING", read=bool)
 
     on_the_wire = Exchange(b"PING\r\n", replies=1, blocks=0.0)
     shared.progress.begin("overhead", 2)

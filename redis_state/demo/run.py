@@ -100,7 +100,8 @@ class Run:
         warm(self.shared.engine)
         make_tracks(plan, options.seed)
         self.event(
-            f"{options.tracks} tracks, {options.voices} voices: {plan.segments} {plan.format} segments ({self.why})"
+            f"{options.tracks} tracks, {options.voices} voices: {plan.segments} {plan.format} segments ({self.why}); "
+            f"server: {self.here.server}"
         )
         plan_file = plan.folder / "plan.json"
         plan.save(plan_file)
@@ -129,7 +130,7 @@ class Run:
                 self.maybe_kill(workers, scene)
             if self.healed_before is None and scene.fraction >= FLUSH_AT and (self.victim or not self.options.kill):
                 self.healed_before = self.healed(workers)
-                self.shared.engine.run(command("SCRIPT", "FLUSH", read=bool))
+                self.shared.engine.run(command(None, "SCRIPT", "FLUSH", read=bool))
                 self.event("SCRIPT FLUSH: the server has forgotten every script")
             if self.settled(workers):
                 return
@@ -160,13 +161,13 @@ class Run:
             self.event(f"{victim} (pid {pid}) killed with SIGKILL{doing}")
 
     def settled(self, workers: Workers) -> bool:
-        """Tell whether each completion was confirmed, as far as anybody can know."""
+        """Tell whether each completion was confirmed, as far as can be known."""
         for job in self.plan.jobs:
             if any(diary.noted["confirmed", job.key] for diary in workers.diaries.values()):
                 continue
             asked = self.victim and workers.diaries[self.victim].asked["confirm", job.key]
             if not asked or time.monotonic() < self.killed_at + self.plan.completion_lease + 1.0:
-                return False  # the victim's last confirmation may have arrived: then nobody is offered it again
+                return False  # the victim's last confirmation may have arrived: then no worker is offered it again
         return self.healed_before is not None
 
     def healed(self, workers: Workers) -> int:
@@ -202,9 +203,9 @@ def make_plan(options: Options, here: Stage, format: Format) -> Plan:
 
 
 def warm(engine: Engine) -> None:
-    """Load every script, so that whoever misses one later misses it because of the SCRIPT FLUSH."""
+    """Load every script, so that a worker that misses one later misses it because of the SCRIPT FLUSH."""
     for script in all_scripts():
-        engine.run(command("SCRIPT", "LOAD", script.text, read=bool))
+        engine.run(command(None, "SCRIPT", "LOAD", script.text, read=bool))
 
 
 def make_tracks(plan: Plan, seed: int) -> None:

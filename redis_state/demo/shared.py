@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from redis_state import Engine
-from redis_state.state import RedisProgressState
-from redis_state.state_manager import RedisStateManager
+from redis_state.state import ProgressState
+from redis_state.state_manager import StateManager
 
 if TYPE_CHECKING:
     from redis_state.demo.plan import Plan
@@ -19,12 +19,12 @@ class Shared:
 
     def __init__(self, plan: Plan, container: str) -> None:
         self.engine = Engine.from_url(plan.url, prefix=plan.prefix)
-        self.progress = RedisProgressState(
+        self.progress = ProgressState(
             container_id=container, engine=self.engine, completion_lease=plan.completion_lease
         )
-        self.jobs = RedisStateManager("demo-jobs", container_id=container, engine=self.engine).sessions
-        self.workers = RedisStateManager("demo-workers", container_id=container, engine=self.engine).sessions
-        self.counters = RedisStateManager("demo-counters", container_id=container, engine=self.engine).sessions
+        self.jobs = StateManager("demo-jobs", container_id=container, engine=self.engine).sessions
+        self.workers = StateManager("demo-workers", container_id=container, engine=self.engine).sessions
+        self.counters = StateManager("demo-counters", container_id=container, engine=self.engine).sessions
 
     def close(self) -> None:
         self.engine.close()

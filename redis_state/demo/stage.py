@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from redis_state import Engine
 from redis_state.config import Server, Settings, parse_url
 from redis_state.engine import embedded
-from redis_state.engine.channel import Channel
+from redis_state.engine.connection import Connection
 from redis_state.engine.op import command
 
 if TYPE_CHECKING:
@@ -35,11 +36,11 @@ class Stage:
     server: Server
 
     @contextmanager
-    def raw(self) -> Iterator[Channel]:
+    def raw(self) -> Iterator[Connection]:
         """Yield a bare connection, to compare the engine with."""
-        channel = Channel(Settings())
+        channel = Connection(Settings())
         try:
-            if error := channel.connect(self.server, within=2.0):
+            if error := channel.connect(self.server, end=time.monotonic() + 2.0):
                 raise error
             yield channel
         finally:
@@ -49,23 +50,23 @@ class Stage:
 @contextmanager
 def stage(url: str, keep: Path | None) -> Iterator[Stage]:
     """Provide a folder, and the server of ``url`` (started if it is an embedded one). Nothing stops the tidying up."""
-    address = parse_url(url, said_by="--url")
+    address = parse_url(url, said_by="--url or REDIS_URL")
     folder = Path(tempfile.mkdtemp(prefix="redis-state-demo-")) if keep is None else keep
     folder.mkdir(parents=True, exist_ok=True)
     server = None
     try:
         if address.kind == "embedded":
             server = embedded.start(address.path or None)
-            yield Stage(folder, f"embedded://{server.directory}", Server("unix", path=server.socket_path))
+            yield Stage(folder, f"embedded://{quote(server.directory)}", Server("unix", path=server.socket_path))
         else:
             with Engine.from_url(url, deadline=PATIENCE) as engine:
-                engine.run(command("PING", read=bool))
+                engine.run(command(None, "PING", read=bool))
             yield Stage(folder, url, address)
     finally:
         with undisturbed():
             if server is not None:
                 server.close()
-                _wait_until_gone(Path(server.directory, "pid"))
+                _wait_until_gone(Path(server.socket_path))
             if keep is None:
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -81,11 +82,9 @@ def forget(engine: Engine, prefix: str) -> None:
     """Delete every key of this run from a server that lives on."""
     cursor = "0"
     while True:
-        cursor, keys = engine.run(
-            command("SCAN", cursor, "MATCH", f"{prefix}:*", "COUNT", 1000, read=lambda reply: (reply[0], reply[1]))
-        )
+        cursor, keys = engine.run(command(None, "SCAN", cursor, "MATCH", f"{prefix}:*", "COUNT", 1000, read=tuple))
         if keys:
-            engine.run(command("UNLINK", *keys, read=int))
+            engine.run(command(None, "UNLINK", *keys, read=int))
         if int(cursor) == 0:
             return
 

@@ -40,7 +40,7 @@ class Evidence:
     counter: int  # of frames, as Redis holds it
     said_again: int  # marks that were repeated after the end, one for each job
     moved: int  # of those, how many changed a count or completed a job a second time
-    pending: list[str]  # completions that nobody confirmed
+    pending: list[str]  # completions that no worker confirmed
     diaries: dict[str, Entries]  # by container
     pids: dict[str, int]  # by container
     exits: dict[str, int | None]  # return codes by container
@@ -181,7 +181,7 @@ def completions_once(evidence: Evidence) -> Check:
         victim = evidence.diaries.get(evidence.victim or "", Entries())
         unsaid = victim.asked["confirm", job.key] - victim.noted["confirmed", job.key]
         if confirmed == 0 and not unsaid:
-            return "nobody confirmed its completion"
+            return "no worker confirmed its completion"
         if confirmed > 1:
             return f"its completion was confirmed {confirmed} times"
         if answered > 1:
@@ -214,7 +214,7 @@ def playlists_valid(evidence: Evidence) -> Check:
 
 
 def scripts_reloaded(evidence: Evidence) -> Check:
-    """Somebody noticed the SCRIPT FLUSH and healed it, and nobody saw an error."""
+    """A worker noticed the SCRIPT FLUSH and healed it, and none saw an error."""
     complaints = [] if evidence.healed else ["after SCRIPT FLUSH no call found its script gone"]
     fine = f"after SCRIPT FLUSH {evidence.healed} calls found their script gone, loaded it and went on; none failed"
     return _check("scripts reloaded", complaints, fine)

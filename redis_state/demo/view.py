@@ -1,4 +1,4 @@
-"""What the terminal shows while the workers work: a live table, or plain lines where nobody can watch one.
+"""What the terminal shows while the workers work: a live table, or plain lines where none can be watched.
 
 Both are told the same two things: an event when it happens, and a ``Scene`` several times a second.
 """
@@ -55,7 +55,7 @@ class Scene:
 
 
 class View(Protocol):
-    """Whoever shows the run."""
+    """What shows the run."""
 
     def event(self, seconds: float, text: str) -> None: ...
     def update(self, scene: Scene) -> None: ...

@@ -1,11 +1,11 @@
-"""One container: ``python -m redis_state.demo.worker PLAN CONTAINER``.
+"""One container: ``REDIS_URL=... python -m redis_state.demo.worker PLAN CONTAINER``.
 
-It takes jobs that nobody has, two at a time, and makes their segments in turn. It adopts the jobs of
+It takes jobs that no worker has, two at a time, and makes their segments in turn. It adopts the jobs of
 workers that fell silent, and with nothing left to take it helps the others from the far end.
 
 Nothing here prevents two workers from making the same segment: they would make the same file, and
 saying ``mark`` twice counts once. Each worker marks every segment of a job it answers for, also
-those it finds on disk, since whoever made one may have died before it could say so. A counter that
+those it finds on disk, since the worker that made one may have died before it could say so. A counter that
 all workers add to, once for each frame of sound, shows whether any addition is lost.
 
 The worker ends when its standard input does, hence also when its parent is gone.
@@ -85,7 +85,7 @@ class Worker:
             self.adopt()
 
     def take(self) -> Job | None:
-        """Take the next job that nobody has: of all who ask for it at once, one gets it."""
+        """Take the next job that no worker has: of all who ask for it at once, one gets it."""
         while self.untaken:
             job = self.untaken.pop(0)
             if self.shared.jobs.setdefault(job.key, {"worker": self.container})["worker"] == self.container:
@@ -93,7 +93,7 @@ class Worker:
         return None
 
     def pick_up(self, job: Job, how: str) -> None:
-        """Start on a job; ``begin`` is said by everybody and counts once."""
+        """Start on a job; ``begin`` is said by every worker and counts once."""
         self.shared.progress.begin(job.key, job.segments)
         self.diary.note(how, job.key)
         self.hands.append(Work(job, helping=how == "helped"))
@@ -193,7 +193,7 @@ def main(plan_file: str, container: str) -> int:
 
     threading.Thread(target=watch_parent, daemon=True).start()
     try:
-        Worker(Plan.load(Path(plan_file)), container).run(stop)
+        Worker(Plan.load(Path(plan_file), os.environ["REDIS_URL"]), container).run(stop)
     except RedisStateError as error:
         print(f"{container}: {error}", file=sys.stderr)
         return 2

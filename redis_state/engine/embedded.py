@@ -1,31 +1,30 @@
 """A private Redis or Valkey server for development and tests: ``embedded://`` and ``embedded:///path``.
 
-It listens on a unix socket only, serves every process that names the same directory, and keeps nothing after its
-last user is gone, whether that one closed it, exited or was killed. Who comes in that very instant may still meet
-it, and keeps it. Each user holds a lock on the file ``users``; ``_supervisor.py`` says how the locks decide. A fork
-is a user as long as it lives; a program started by exec is not one until it starts the directory itself.
-``_binary.py`` says which server it is.
+It listens on a unix socket only, serves every process that names the same directory, and keeps nothing after its last
+user closed it, exited or was killed; a user who comes in that instant keeps it. Each user holds a lock on one file, and
+``_supervisor.py`` says how the locks decide. A fork is a user as long as it lives; a program started by exec is none
+until it starts the directory itself. ``_place.py`` knows which directories are safe, ``_binary.py`` which server it is.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import shutil
-import socket
-import stat
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
+from redis_state.clock import monotonic
 from redis_state.engine._binary import find_binary as find_binary
+from redis_state.engine._place import enter, greet, is_own, is_still, short_home
+from redis_state.engine._supervisor import LOG, OLD_SOCKET, PID, SOCKET, SUPERVISOR, USERS, clear, remove_empty
+from redis_state.engine.foreign import suppressed
 from redis_state.errors import ConfigError, ServerUnavailable
 
 if sys.platform == "win32":
@@ -33,9 +32,13 @@ if sys.platform == "win32":
 
 import fcntl
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 READY_SECONDS = 10.0
 POLL_SECONDS = 0.005
-LONGEST_SOCKET_PATH = 99  # bytes, and 4 for ".old": macOS has room for 103, and a server cuts off the rest in silence
+LONGEST_SOCKET_PATH = 103  # bytes: macOS has room for no more, and a server cuts off the rest in silence
+PREFIX = "redis-state-"  # of directories that are ours from the beginning
 
 log = logging.getLogger("redis_state")
 
@@ -45,13 +48,17 @@ class _Use:
     """This process's use of one directory, shared by all that started it here."""
 
     directory: Path
-    socket_path: Path
-    users: int
+    place: int  # a descriptor of it
+    users: int  # a descriptor that holds the shared lock on ``USERS``
+    private: bool
+    socket_path: str = ""
     binary: str = ""
     holders: int = 0
+    electing: bool = False
 
 
-_uses: dict[Path, _Use] = {}
+# By the identity of the directory: under a name, there may be another one by now.
+_uses: dict[tuple[int, int], _Use] = {}
 # Held around a fork, so that a child never inherits a lock that was only being passed on to a supervisor.
 _guard = threading.RLock()
 os.register_at_fork(before=_guard.acquire, after_in_parent=_guard.release, after_in_child=_guard.release)
@@ -62,32 +69,34 @@ class Embedded:
 
     def __init__(self, use: _Use) -> None:
         self._use: _Use | None = use
-        self.socket_path = str(use.socket_path)
+        self.socket_path = use.socket_path
         self.directory = str(use.directory)
         self.binary = use.binary
 
     @property
     def pid(self) -> int:
         """Tell the server's process id; another one after a crash. FileNotFoundError when it has ended."""
-        return int(Path(self.directory, "pid").read_text(encoding="ascii"))
+        return int(Path(self.directory, PID).read_text(encoding="ascii"))
 
-    def ensure(self) -> None:
+    def ensure(self, within: float = READY_SECONDS) -> None:
         """Start the server anew if its supervisor was killed or gave up; ServerUnavailable when it does not answer."""
-        with _guard:
+        end = monotonic() + within
+        if not _guard.acquire(timeout=max(0.0, within)):
+            raise ServerUnavailable(f"another thread waits for the embedded server in {self.directory}")
+        try:
             if self._use is None:
                 raise ServerUnavailable(f"this use of the embedded server in {self.directory} was closed")
-            _serve(self._use, time.monotonic() + READY_SECONDS)
+            _serve(self._use, end)
+            self.socket_path = self._use.socket_path
+        finally:
+            _guard.release()
 
     def close(self) -> None:
         """Give up this use; again: nothing happens."""
         with _guard:
             use, self._use = self._use, None
-            if use is None:
-                return
-            use.holders -= 1
-            if use.holders == 0:
-                del _uses[use.directory]
-                os.close(use.users)  # not LOCK_UN: that would take the lock from a fork as well
+            if use is not None:
+                _give_back(use)
 
     def __enter__(self) -> Self:
         return self
@@ -106,144 +115,186 @@ def start(path: str | os.PathLike[str] | None = None) -> Embedded:
     ServerUnavailable when the server does not answer; its message holds the end of the server's log.
     """
     with _guard:
-        directory = (_private() if path is None else Path(path)).resolve()
-        use = _uses.get(directory)
-        deadline = time.monotonic() + READY_SECONDS
+        private = path is None
+        wanted = _private() if path is None else Path(path)
         try:
-            if use is None:
-                use = _Use(directory, _socket_path(directory), _join(directory, deadline))
-            greeting = _serve(use, deadline)
+            use = _join(wanted, private)
         except BaseException:
-            if use is not None and use.holders == 0:
-                os.close(use.users)
-            if path is None:
-                shutil.rmtree(directory, ignore_errors=True)
+            if private:
+                remove_empty(str(wanted))
             raise
-        if use.holders == 0:
+        try:
+            greeting = _serve(use, monotonic() + READY_SECONDS)
+        except BaseException:
+            _give_back(use)
+            raise
+        if not use.binary:
             use.binary = greeting["executable"]
-            _uses[directory] = use
             brand = "valkey" if "valkey_version" in greeting else "redis"
             log.info(
                 "embedded %s-server %s on %s: for one machine, keeps nothing after its last user is gone",
                 *(brand, greeting[f"{brand}_version"], use.socket_path),
             )
-        use.holders += 1
         return Embedded(use)
 
 
-def _join(directory: Path, deadline: float) -> int:
-    """Become a user of ``directory``: return a descriptor that holds the shared lock on ``users``."""
+def _join(path: Path, private: bool) -> _Use:
+    """Become a user of a directory: one of those that this process counts, or the first."""
+    deadline = monotonic() + READY_SECONDS
     while True:
-        _own(directory)
         with suppress(FileNotFoundError):  # a private directory, just removed: it is made anew
-            users = _lock(directory, "users", fcntl.LOCK_SH)
-            if users is not None:
-                return users
-        if time.monotonic() > deadline:
-            raise ServerUnavailable(f"the last server in {directory} has no users and yet does not end")
+            directory, place = enter(path, USERS)
+            use = _uses.get(_identity(place))
+            try:
+                if use is None:
+                    use = _begin(directory, place, private)
+            finally:
+                if use is None or use.place != place:
+                    os.close(place)
+            if use is not None:
+                use.holders += 1
+                return use
+        if monotonic() > deadline:
+            raise ServerUnavailable(f"the last server in {path} has no users and yet does not end")
         time.sleep(POLL_SECONDS)
 
 
+def _begin(directory: Path, place: int, private: bool) -> _Use | None:
+    """Hold the lock of a user; None when the last server of this directory is just ending."""
+    with _lock(place, USERS, fcntl.LOCK_SH) as users:
+        if users is None:
+            return None
+        use = _uses[_identity(place)] = _Use(directory, place, os.dup(users), private)
+        return use
+
+
+def _give_back(use: _Use) -> None:
+    """Give up one use. With the last one goes what a server leaves that has no supervisor to remove it."""
+    use.holders -= 1
+    if use.holders:
+        return
+    del _uses[_identity(use.place)]
+    os.close(use.users)  # not LOCK_UN: that would take the lock from a fork as well
+    with suppressed(OSError), _lock(use.place, USERS, fcntl.LOCK_EX, os.O_RDWR) as unused:
+        if unused is not None:
+            with _lock(use.place, SUPERVISOR, fcntl.LOCK_EX) as elected:
+                if elected is not None:
+                    clear(use.place, str(use.directory) if use.private else "")
+    os.close(use.place)
+
+
 def _serve(use: _Use, deadline: float) -> dict[str, str]:
-    """Wait until the server answers, starting it when nobody supervises it; return what INFO says of it."""
+    """Wait until the server answers, starting it when it has no supervisor; return what INFO says of it."""
     started = False
     while True:
-        elected = _lock(use.directory, "supervisor", fcntl.LOCK_EX)
-        if elected is not None:
-            try:
-                if started:
-                    raise ServerUnavailable(f"the embedded server in {use.directory} ended at once. {_log_tail(use)}")
-                _start_supervisor(elected, use)
-                started = True
-            finally:
-                os.close(elected)
-        greeting = _greeting(use.socket_path)
-        if greeting is not None:
+        if not is_still(use.directory, use.place):
+            raise ServerUnavailable(
+                f"the directory {use.directory} of this embedded server was removed or replaced while it was in use; "
+                "close what uses it and start anew"
+            )
+        if use.electing:
+            raise ServerUnavailable(
+                f"the embedded server in {use.directory} is just being started by what this signal handler or "
+                "finalizer interrupted, and cannot start before that goes on"
+            )
+        started |= _elect(use, started)
+        path = _find_socket(use)
+        greeting = None if path is None else greet(path, deadline - monotonic())
+        if path is not None and greeting is not None:
+            use.socket_path = str(path)
             return greeting
-        if time.monotonic() > deadline:
+        if monotonic() > deadline:
             raise ServerUnavailable(f"the embedded server in {use.directory} does not answer. {_log_tail(use)}")
         time.sleep(POLL_SECONDS)
 
 
-def _lock(directory: Path, name: str, kind: int) -> int | None:
-    """Lock a file; None when others hold it, or when what was locked is no longer the file of that name."""
-    path = directory / name
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+def _elect(use: _Use, again: bool) -> bool:
+    """Start a supervisor if there is none; tell whether it was so."""
+    use.electing = True
     try:
-        fcntl.flock(lock, kind | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(lock), path.stat()):
-            return lock
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    os.close(lock)
-    return None
+        with _lock(use.place, SUPERVISOR, fcntl.LOCK_EX) as elected:
+            if elected is not None:
+                if again:
+                    raise ServerUnavailable(f"the embedded server in {use.directory} ended at once. {_log_tail(use)}")
+                _start_supervisor(elected, use)
+            return elected is not None
+    finally:
+        use.electing = False
+
+
+@contextmanager
+def _lock(place: int, name: str, kind: int, how: int = os.O_RDWR | os.O_CREAT) -> Iterator[int | None]:
+    """Lock a file; None when others hold it, or when what was locked is no longer the file of that name."""
+    lock = os.open(name, how | os.O_NOFOLLOW, 0o600, dir_fd=place)
+    try:
+        got = False
+        with suppress(BlockingIOError, FileNotFoundError):
+            fcntl.flock(lock, kind | fcntl.LOCK_NB)
+            got = os.path.samestat(os.fstat(lock), os.stat(name, dir_fd=place, follow_symlinks=False))
+        yield lock if got else None
+    finally:
+        os.close(lock)
 
 
 def _start_supervisor(elected: int, use: _Use) -> None:
     """Start the supervisor in a session of its own, where Ctrl-C does not reach it, and pass the lock on to it."""
+    binary = find_binary()
+    socket_path = _find_socket(use) or _socket_path(use.directory)
     with suppress(FileNotFoundError):  # so that no answer of a server that outlived its supervisor is taken for ours
-        use.socket_path.replace(f"{use.socket_path}.old")
+        os.replace(SOCKET, OLD_SOCKET, src_dir_fd=use.place, dst_dir_fd=use.place)
     program = str(Path(__file__).resolve().with_name("_supervisor.py"))
-    words = [str(elected), str(use.directory), str(use.socket_path), find_binary()]
-    with (use.directory / "server.log").open("wb") as output:
-        subprocess.run(
+    private = str(use.directory) if use.private else ""
+    words = [str(elected), str(use.place), str(socket_path), binary, private]
+    how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW
+    output = os.open(LOG, how, 0o600, dir_fd=use.place)
+    try:
+        with subprocess.Popen(
             [sys.executable or "python3", "-I", "-S", program, *words],
-            pass_fds=[elected],
+            pass_fds=[elected, use.place],
             start_new_session=True,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            check=False,
-        )
-
-
-def _greeting(socket_path: Path) -> dict[str, str] | None:
-    """Ask a server who it is; None when it does not answer."""
-    with suppress(OSError, ValueError), socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(1.0)
-        connection.connect(str(socket_path))
-        connection.sendall(b"PING\r\nINFO server\r\n")
-        with connection.makefile("rb") as replies:
-            if replies.readline() != b"+PONG\r\n":
-                return None
-            body = replies.read(int(replies.readline()[1:])).decode()
-        return dict(line.split(":", 1) for line in body.splitlines() if ":" in line)
-    return None
+        ):
+            use.electing = False  # from here on, the server comes whatever interrupts us
+    finally:
+        os.close(output)
 
 
 def _log_tail(use: _Use) -> str:
-    with suppress(OSError):
-        lines = (use.directory / "server.log").read_text(encoding="utf-8", errors="replace").splitlines()
-        return "The end of its log:\n" + "\n".join(lines[-12:])
+    with (
+        suppressed(OSError),
+        open(os.open(LOG, os.O_RDONLY, dir_fd=use.place), encoding="utf-8", errors="replace") as log,
+    ):
+        return "The end of its log:\n" + "".join(log.readlines()[-12:]).rstrip()
     return "It has no log."
 
 
-def _socket_path(directory: Path) -> Path:
-    """Tell where all processes that name ``directory`` look for its socket."""
-    path = directory / "socket"
+def _find_socket(use: _Use) -> Path | None:
+    """Tell where a server of this directory is reached: there, or where a link says if the path is too long."""
+    path = use.directory / SOCKET
     if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
         return path
-    # In /tmp whatever TMPDIR says: users with another TMPDIR must find it too.
-    runtime = Path(f"/tmp/redis-state-{os.geteuid()}")
-    _own(runtime)
-    return runtime / hashlib.sha256(os.fsencode(directory)).hexdigest()[:24]
+    with suppressed(OSError, ConfigError):
+        path = Path(os.readlink(SOCKET, dir_fd=use.place))
+        return path if is_own(path.parent) else None
+    return None
+
+
+def _socket_path(directory: Path) -> Path:
+    """Tell where a new server of a directory listens: there, or in a short place with a name that is new each time."""
+    path = directory / SOCKET
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        return path
+    return _private() / "socket"
 
 
 def _private() -> Path:
-    """Make a directory that the supervisor removes after its last user."""
-    directory = Path(tempfile.mkdtemp(prefix="redis-state-"))
-    (directory / "private").touch()
-    return directory
+    """Make a directory with a name that no other user can know before."""
+    longest = LONGEST_SOCKET_PATH - len(f"/{PREFIX}12345678/{SOCKET}")
+    return Path(tempfile.mkdtemp(prefix=PREFIX, dir=short_home(longest)))
 
 
-def _own(directory: Path) -> None:
-    """Make ``directory`` with mode 0700 if it is missing; ConfigError when others own it or could write to it."""
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = directory.lstat()
-    except OSError as error:
-        raise ConfigError(f"embedded://{directory}: cannot be used: {error}") from error
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise ConfigError(
-            f"embedded://{directory}: others own it or may write to it; name a directory of your own, or a new one"
-        )
+def _identity(place: int) -> tuple[int, int]:
+    found = os.fstat(place)
+    return found.st_dev, found.st_ino

@@ -12,7 +12,15 @@ from enum import Enum
 from redis import exceptions as redis_errors
 
 from redis_state.config import Server
-from redis_state.errors import ConfigError, CorruptValue, RedisStateError, ScriptFailed, ServerFull, ServerRefused
+from redis_state.errors import (
+    ConfigError,
+    CorruptValue,
+    RedisStateError,
+    ScriptFailed,
+    ServerFull,
+    ServerRefused,
+    ServerUnavailable,
+)
 
 
 class Fault(Enum):
@@ -97,3 +105,29 @@ def cannot_connect(error: BaseException, server: Server) -> ConfigError | None:
     if classify(error) in (Fault.REFUSED, Fault.FAILED):
         return ConfigError(f"{server} refused the connection: {text}")
     return None
+
+
+_NOBODY = re.compile(r"Errno (?:111|61|2)\]|[Cc]onnection refused|Connect call failed|No such file or directory")
+_ADVICE = (
+    (_NOBODY, "nothing listens there: start a server, or set REDIS_URL (embedded:// needs none)"),
+    (
+        re.compile(r"Errno -\d|[Nn]ame or service not known|name resolution|nodename|No address associated"),
+        "no address is known here for that name: look at REDIS_URL or REDIS_HOST",
+    ),
+    (re.compile("max number of clients"), "raise its maxclients, or let fewer connections be open"),
+    (re.compile("[Tt]imed? ?out"), "it hangs, is overloaded, or cannot be reached from here"),
+    (re.compile("[Cc]losed|reset by peer|Broken pipe|cut"), "it ends connections: it may be restarting, or no Redis"),
+)
+
+
+def nothing_listens(error: BaseException) -> bool:
+    """Tell whether a connection was refused, since there is no server at that address."""
+    return _NOBODY.search(str(error)) is not None
+
+
+def unavailable(error: BaseException | None, server: Server, seconds: float, name: str = "") -> ServerUnavailable:
+    """Return the error for a call that no server answered in so many seconds, with what fits the trouble."""
+    why = f": {str(error) or type(error).__name__}" if error else ""
+    advice = next((f"; {advice}" for trouble, advice in _ADVICE if trouble.search(why)), "")
+    whose = f"{name}: " if name else ""
+    return ServerUnavailable(f"{whose}no answer from a server at {server} for {seconds:.3g} s{why}{advice}")

@@ -1,177 +1,249 @@
 """Operations as values: what to send, and what the reply means. Pure.
 
-An ``Op[T]`` is one call of a script, or one plain command, together with the function that turns its
-reply into a ``T``. A ``Plan[T]`` is several steps written as a generator: it yields ops (alone, or
-several to be sent in one write) and pauses, and returns a ``T``. Only an engine sends, so the same
-operation runs blocking, on asyncio, alone, in a batch or in a test without a server.
+An ``Op[T]`` is one call: a script (see ``operation``), a plain command, several commands in a transaction, or a
+script with a command behind it; together with the function that turns its reply into a ``T``. Each kind knows its
+bytes, how many replies there are, and what to send instead of a copy; what carries it needs no more.
+
+A ``Plan[T]`` is several steps written as a generator: it yields ops (alone, or several to be sent in one write) and
+pauses, and returns a ``T``. Only an engine sends, so the same operation runs blocking, on asyncio, alone, in a batch
+or in a test without a server.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypeVar
+from math import inf
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
-from redis_state.errors import ContractError
+from redis_state.engine.packing import Word as Word
+from redis_state.engine.packing import pack
+from redis_state.keys import Keys, Partition
 
 if TYPE_CHECKING:
     from redis_state.engine.script import Script
 
 T = TypeVar("T")
-Word: TypeAlias = str | bytes | int | float
-Meaning: TypeAlias = Callable[..., Any]
+_MULTI, _EXEC = pack(("MULTI",)), pack(("EXEC",))
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """What stands in place of a reply when the connection broke."""
+
+    error: BaseException
+
+
+class Numbered(Protocol):
+    """The identity of a call that is deduplicated, as its script is told it."""
+
+    record: str  # the key of the caller's record
+    number: int
+    void_at: int  # server time in ms
 
 
 class Op(Generic[T]):
-    """One call: a script with its slots filled, or a plain command that only reads.
+    """One call. ``partition`` is where its keys are; None for what asks the server and has no keys.
 
     ``blocks`` is how many seconds the server may hold the reply back on purpose (BLPOP, XREAD). Such
     a wait is over, with None as its result, when its connection breaks.
+
+    ``until`` is the caller's own time-out, in seconds of ``redis_state.clock.monotonic()``: set it where the caller
+    has one, and the call ends by then plus one ``socket_timeout``, though the engine's deadline is later.
+    It is tried once at least, also when ``until`` is over. Of a batch the earliest one counts for all.
     """
 
-    __slots__ = ("args", "blocks", "keys", "read", "script")
+    __slots__ = ("blocks", "partition", "until")
 
-    more = 0  # replies that follow the first one; if any do, `read` is given a list of all
+    partition: Partition | None
+    blocks: float
+    until: float | None
+    replies = 1  # to what is sent, without the script
+    script: Script | None = None  # None: what is sent reads only, so a copy of it is harmless
 
-    def __init__(
-        self,
-        script: Script | None,
-        keys: Sequence[str],
-        args: Sequence[Word],
-        read: Callable[[Any], T],
-        blocks: float = 0.0,
-    ) -> None:
-        self.script = script
-        self.keys = keys
-        self.args = args
-        self.read = read
-        self.blocks = blocks
+    @property
+    def name(self) -> str:
+        """The script, or the verb of the command."""
+        raise NotImplementedError
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """The keys that it reads or writes, all of one partition."""
+        raise NotImplementedError
+
+    @property
+    def fallback(self) -> Op[T] | None:
+        """What is sent in place of a copy, or at the memory limit; None: itself."""
+        return None
+
+    def encode(self, identity: Numbered | None, *, bring_script: bool = False) -> bytes:
+        """Return the bytes to send. ``bring_script``: the server lacks it, so load it first."""
+        raise NotImplementedError
+
+    def split(self, replies: list[Any]) -> Any:
+        """Return of its replies what is read: the first error among them, or what ``read`` is given."""
+        return replies[0]
+
+    def read(self, reply: Any) -> T:
+        """Return what a reply means, or raise it."""
+        raise NotImplementedError
+
+    def tag_of(self, reply: Any) -> str:
+        """Return the tag of a reply, as "counted"; "" where there is none."""
+        return ""
 
     def __repr__(self) -> str:
-        name = self.script.name if self.script else str(self.args[0])
-        return f"<Op {name} {' '.join(self.keys)}>"
+        return f"<Op {self.name} {' '.join(self.keys)}>"
 
 
-def command(*words: Word, read: Callable[[Any], T], blocks: float = 0.0) -> Op[T]:
-    """Return an op for a plain command. It must be one that may be repeated: a read, or a wait."""
-    return Op(None, (), words, read, blocks)
+class Command(Op[T]):
+    """A plain command that may be repeated: a read, or a wait."""
+
+    __slots__ = ("_read", "words")
+
+    def __init__(self, partition: Partition | None, words: tuple[Word, ...], read: Callable[[Any], T]) -> None:
+        self.partition = partition
+        self.words = words
+        self._read = read
+        self.blocks = 0.0
+        self.until = None
+
+    @property
+    def name(self) -> str:
+        return str(self.words[0])
+
+    @property
+    def keys(self) -> Sequence[str]:
+        return keys_among(self.partition, self.words)
+
+    def encode(self, identity: Numbered | None, *, bring_script: bool = False) -> bytes:
+        return pack(self.words)
+
+    def read(self, reply: Any) -> T:
+        return self._read(reply)
 
 
-class Together(Op[T]):
+def command(
+    where: Keys | Partition | None, *words: Word, read: Callable[[Any], T], name: str = "", blocks: float = 0.0
+) -> Command[T]:
+    """Return an op for a plain command, which only reads or waits.
+
+    ``where`` is the partition of all its keys, or the keys of a namespace, of which it is the partition of ``name``;
+    None for a command without keys.
+    """
+    op = Command(None if where is None else where.of(name), words, read)
+    op.blocks = blocks
+    return op
+
+
+def keys_among(partition: Partition | None, words: Sequence[Word]) -> list[str]:
+    """Return those words of a command that are keys of a partition."""
+    if partition is None:
+        return []
+    return [word for word in words if isinstance(word, str) and word.startswith(partition.head)]
+
+
+class Transaction(Op[T]):
     """Plain commands that only read, run at one instant; ``read`` is given the list of their replies.
 
-    All keys are in one hash slot. A script of the same commands would copy every field of a hash twice.
+    A script of the same commands would copy every field of a hash twice.
     """
 
-    __slots__ = ("commands", "more")
+    __slots__ = ("_read", "commands", "replies")
 
-    def __init__(self, commands: Sequence[tuple[Word, ...]], read: Callable[[list[Any]], T]) -> None:
-        super().__init__(None, (), commands[0], lambda replies: read(replies[-1]))
+    def __init__(
+        self, partition: Partition, commands: Sequence[tuple[Word, ...]], read: Callable[[list[Any]], T]
+    ) -> None:
+        self.partition = partition
         self.commands = commands
-        self.more = len(commands) + 1
+        self._read = read
+        self.replies = len(commands) + 2
+        self.blocks = 0.0
+        self.until = None
+
+    @property
+    def name(self) -> str:
+        return "MULTI"
+
+    @property
+    def keys(self) -> Sequence[str]:
+        return [key for words in self.commands for key in keys_among(self.partition, words)]
+
+    def encode(self, identity: Numbered | None, *, bring_script: bool = False) -> bytes:
+        return b"".join((_MULTI, *map(pack, self.commands), _EXEC))
+
+    def split(self, replies: list[Any]) -> Any:
+        *queued, answers = replies
+        return _first_error(queued) or _first_error(answers if isinstance(answers, list) else replies) or answers
+
+    def read(self, reply: Any) -> T:
+        return self._read(reply)
 
 
-class Beside(Op[T]):
+class ScriptThenRead(Op[T]):
     """A script that notes a read, and after it in the same write the plain command that reads.
 
-    ``read`` is given both replies in a list; a call of somebody else may have run in between. It is for
+    ``read`` is given both replies in a list; another call may have run in between. It is for
     what is so large that a script, which copies it twice, would cost more.
     """
 
-    __slots__ = ("command",)
+    __slots__ = ("_read", "note", "script", "words")
 
-    more = 1
+    replies = 2
 
-    def __init__(self, call: Call, command: tuple[Word, ...], read: Callable[[list[Any]], T]) -> None:
-        self.script, self.keys, self.args = call.script, call.keys, call.args
-        self.read = read
+    def __init__(self, note: Op[Any], words: tuple[Word, ...], read: Callable[[list[Any]], T]) -> None:
+        self.note = note
+        self.script = note.script
+        self.partition = note.partition
+        self.words = words
+        self._read = read
         self.blocks = 0.0
-        self.command = command
+        self.until = None
+
+    @property
+    def name(self) -> str:
+        return self.note.name
+
+    @property
+    def keys(self) -> Sequence[str]:
+        return self.note.keys
+
+    @property
+    def fallback(self) -> Op[T] | None:
+        note = self.note.fallback
+        return None if note is None else ScriptThenRead(note, self.words, self._read)
+
+    def encode(self, identity: Numbered | None, *, bring_script: bool = False) -> bytes:
+        return self.note.encode(identity, bring_script=bring_script) + pack(self.words)
+
+    def tag_of(self, reply: Any) -> str:
+        return self.note.tag_of(reply and reply[0])
+
+    def split(self, replies: list[Any]) -> Any:
+        return _first_error(replies) or replies
+
+    def read(self, reply: Any) -> T:
+        return self._read(reply)
 
 
-class Call:
-    """A script with its slots filled. ``meaning`` makes it an op."""
-
-    __slots__ = ("args", "keys", "script")
-
-    def __init__(self, script: Script, keys: Sequence[str], args: Sequence[Word]) -> None:
-        self.script = script
-        self.keys = keys
-        self.args = args
-
-    def meaning(self, **meanings: Meaning) -> Op[Any]:
-        """Say what each word of the reply means: a function of what follows the word.
-
-        The words must be the ones that the Lua text replies with, else ``ContractError``.
-        """
-        return Op(self.script, self.keys, self.args, reader(self.script, meanings))
-
-    def read_by(self, read: Callable[[Any], T]) -> Op[T]:
-        """Make it an op whose reply is read by a ``reader`` made before, where a microsecond counts."""
-        return Op(self.script, self.keys, self.args, read)
+def _first_error(replies: Sequence[Any]) -> Broken | BaseException | None:
+    for reply in replies:
+        if isinstance(reply, (Broken, BaseException)):
+            return reply
+    return None
 
 
-def reader(script: Script, meanings: Mapping[str, Meaning]) -> Callable[[Any], Any]:
-    """Return the function that reads a script's reply: see ``Call.meaning``."""
-    words = _words(script, meanings)
-
-    def read(reply: Any) -> Any:
-        try:
-            mean = meanings[words[reply[0]]]
-        except (KeyError, TypeError, IndexError):
-            raise _unsaid(script, reply) from None
-        return mean(*reply[1:])
-
-    return read
-
-
-def reader_about(script: Script, meanings: Mapping[str, Meaning]) -> Callable[[Any, Any], Any]:
-    """Return a reader whose meanings are first given what a call is about: made once, bound with ``partial``."""
-    words = _words(script, meanings)
-
-    def read(about: Any, reply: Any) -> Any:
-        try:
-            mean = meanings[words[reply[0]]]
-        except (KeyError, TypeError, IndexError):
-            raise _unsaid(script, reply) from None
-        return mean(about, *reply[1:])
-
-    return read
-
-
-def _words(script: Script, meanings: Mapping[str, Meaning]) -> Mapping[bytes, str]:
-    if meanings.keys() != script.said:
-        raise ContractError(_mismatch(script, set(meanings)))
-    return script.words
-
-
-def _unsaid(script: Script, reply: Any) -> ContractError:
-    return ContractError(f"{script.name} answered {reply!r}, which its text does not say")
-
-
-def _mismatch(script: Script, meant: set[str]) -> str:
-    unsaid, unmeant = sorted(meant - script.said), sorted(script.said - meant)
-    return f"{script.name}: " + "; ".join(
-        text
-        for text in (
-            unsaid and f"the Lua text never replies with {', '.join(unsaid)}",
-            unmeant and f"no meaning is given for {', '.join(unmeant)}",
-        )
-        if text
-    )
-
-
-def raises(error: type[Exception], *args: Any) -> Meaning:
-    """Return a meaning that raises ``error`` with ``args`` and whatever follows the word."""
-
-    def mean(*rest: Any) -> NoReturn:
-        raise error(*args, *rest)
-
-    return mean
+def earliest(ops: Sequence[Op[Any]]) -> float:
+    """Return when the first of their callers' own time-outs is over; infinity when none has one."""
+    first = inf
+    for op in ops:
+        if op.until is not None and op.until < first:
+            first = op.until
+    return first
 
 
 def just(value: T) -> Callable[..., T]:
-    """Return a meaning that is ``value``, whatever follows the word."""
+    """Return a meaning that is ``value``, whatever follows the tag of the reply."""
     return lambda *_: value
 
 

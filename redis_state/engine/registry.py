@@ -10,7 +10,7 @@ from redis_state.errors import ContractError
 
 
 @cache
-def home() -> Path:
+def lua_directory() -> Path:
     """Return the folder of the Lua files: in the wheel ``redis_state/lua``, in a checkout ``lua/`` beside it."""
     package = Path(__file__).resolve().parent.parent
     if (inside := package / "lua").is_dir():
@@ -29,14 +29,14 @@ def script(name: str) -> Script:
 
 def all_scripts() -> list[Script]:
     """Return every script, sorted by name; the modules in ``lua/lib`` are not scripts."""
-    files = sorted(home().rglob("*.lua"))
-    names = [file.relative_to(home()).with_suffix("").as_posix() for file in files]
+    files = sorted(lua_directory().rglob("*.lua"))
+    names = [file.relative_to(lua_directory()).with_suffix("").as_posix() for file in files]
     return [script(name) for name in names if not name.startswith("lib/")]
 
 
 @cache
 def _source(name: str) -> str:
-    file = home() / f"{name}.lua"
+    file = lua_directory() / f"{name}.lua"
     try:
         return file.read_text(encoding="utf-8")
     except OSError as error:

@@ -10,15 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from redis_state import claim
-from redis_state.claim import Claim, Terms
-from redis_state.claim import steps as claim_steps
-from redis_state.config import container_id as own_container_id
-from redis_state.engine.run import Engine
+from redis_state.claim import Claim, ClaimPolicy
+from redis_state.claim import operations as claim_operations
+from redis_state.engine.engine import Engine
 from redis_state.lock import Lock, Locks
-from redis_state.lock.steps import LEASE
-from redis_state.mapping import RecordMapping
-from redis_state.mapping.records import Records
-from redis_state.state_manager import owned_by
+from redis_state.lock.operations import LEASE
+from redis_state.mapping.record_operations import RecordOperations
+from redis_state.mapping.state import State
 
 NAMESPACE = "conversion"
 TTL = 3600.0  # seconds after each write
@@ -26,29 +24,25 @@ MAX_ATTEMPTS = 3
 BACKOFF = 1.0  # seconds
 
 
-def terms(max_attempts: int = MAX_ATTEMPTS, backoff: float = BACKOFF) -> Terms:
-    """Return the terms of a conversion's claim: what its ``status`` says, and how often it is tried."""
-    return Terms(max_attempts, backoff, taken="converting", done="completed", failed="failed")
+def policy(max_attempts: int = MAX_ATTEMPTS, backoff: float = BACKOFF) -> ClaimPolicy:
+    """Return the policy of a conversion's claim: what its ``status`` says, and how often it is tried."""
+    return ClaimPolicy(max_attempts, backoff, taken="converting", done="completed", failed="failed")
 
 
-class RedisConversionState:
+class ConversionState(State[RecordOperations]):
     """What every container knows about the conversions under way.
 
     ``active_conversions`` holds a record for each: the fields it was claimed with, ``status``
-    ("converting", "completed" or "failed"), and then ``result`` or ``error``. Entries live an hour after
+    ("converting", "completed", "failed" or "interrupted"), and then ``result`` or ``error``. Entries live an hour after
     each write. Every method is one round trip unless it says otherwise.
     """
 
-    def __init__(self, container_id: str | None = None, engine: Engine | None = None, ttl: float | None = None) -> None:
-        self.active_conversions = RecordMapping(
-            NAMESPACE, ttl=TTL if ttl is None else ttl, engine=engine, container_id=container_id
-        )
-        self.locks = Locks(NAMESPACE, engine=engine, container_id=container_id)
-
-    @property
-    def container_id(self) -> str:
-        """Who owns what is claimed here."""
-        return self.active_conversions.container_id or own_container_id()
+    def __init__(
+        self, container_id: str | Engine | None = None, engine: Engine | None = None, ttl: float | None = None
+    ) -> None:
+        super().__init__(RecordOperations, NAMESPACE, TTL if ttl is None else ttl, container_id, engine)
+        self.active_conversions = self._records
+        self.locks = Locks(NAMESPACE, self._container_id, self._bound._given)
 
     def lock(
         self,
@@ -82,16 +76,18 @@ class RedisConversionState:
 
         Leaving the block finishes it; leaving it with an exception fails it, and it may be taken again
         ``backoff`` seconds later (twice as long after each further failure), ``max_attempts`` times in
-        all. Attempts of takers that died count, too.
+        all. Attempts of takers that died count, too. A cancellation, ``SystemExit`` and ``KeyboardInterrupt`` are
+        no failure of the work: the claim is handed back at once and the attempt is not counted; by hand,
+        ``claim.release()``. The ``status`` is "interrupted" until the next taker comes.
 
-        ``AlreadyClaimed`` while somebody works on it or it rests, ``AlreadyDone`` with its result, and
+        ``AlreadyClaimed`` while another taker works on it or it rests, ``AlreadyDone`` with its result, and
         ``AttemptsExhausted``.
         """
         return claim.take(
             self.active_conversions,
             conversion_id,
             data,
-            terms(max_attempts, backoff),
+            policy(max_attempts, backoff),
             lease=lease,
             auto_renew=auto_renew,
             max_hold=max_hold,
@@ -100,23 +96,23 @@ class RedisConversionState:
 
     def stalled(self) -> list[str]:
         """List the conversions whose taker died: the lease is over, and the work neither finished nor failed."""
-        return self.active_conversions.engine.follow(claim_steps.stalled(self._records))
+        return self._bound.follow(claim_operations.stalled)
+
+    def owner(self, conversion_id: str) -> str | None:
+        """Return the container that took the conversion last, or created it; None when there is none."""
+        return self._bound.run(RecordOperations.owner, conversion_id)
 
     def owned_by(self, container_id: str) -> list[str]:
         """List the conversions that a container took last, or created. O(n), 500 a round trip."""
-        return self.active_conversions.engine.follow(owned_by(self._records, container_id))
+        return self.active_conversions.owned_by(container_id)
 
     def retry_failed(self, conversion_id: str) -> bool:
         """Let a conversion that failed, or whose takers died, be tried again, at once and from the first attempt.
 
-        False when there is nothing to retry: it is unknown, done, or somebody works on it.
+        False when there is nothing to retry: it is unknown, done, or a taker works on it.
         """
-        return self.active_conversions.engine.run(claim_steps.reopen(self._records, conversion_id))
-
-    @property
-    def _records(self) -> Records:
-        _ = self.active_conversions.engine  # binds the keys to the engine in use
-        return self.active_conversions.entries
+        return self._bound.run(claim_operations.reopen, conversion_id)
 
 
-conversion_state = RedisConversionState()
+RedisConversionState = ConversionState  # its first name, which stays
+conversion_state = ConversionState()

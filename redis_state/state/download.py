@@ -3,46 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from redis_state.config import container_id as own_container_id
-from redis_state.engine.run import Engine
-from redis_state.transfer import downloads, records
+from redis_state.engine.engine import Engine
+from redis_state.mapping.state import State
+from redis_state.transfer import downloads, quota
 from redis_state.transfer.downloads import NAMESPACE, TTL, Download
-from redis_state.transfer.records import TransferMapping, limit
+from redis_state.transfer.fields import warn_of_near_misses
+from redis_state.transfer.records import TransferOperations
 
-__all__ = ["Download", "RedisDownloadState", "download_state"]
+__all__ = ["Download", "DownloadState", "RedisDownloadState", "download_state"]
 
 
-class RedisDownloadState:
-    """What every container knows about the downloads under way.
+class DownloadState(State[TransferOperations]):
+    """The downloads under way, shared by all containers.
 
     ``active_downloads`` holds a record for each: the fields it was begun with, ``total_bytes``, ``owner``,
     ``bytes_sent`` and ``status`` ("active" or "finished"). Entries live an hour after each write. Every
     method is one round trip. ``max_active_per_owner`` counts those that were begun and not finished;
-    downloads without an owner share one account.
+    downloads without an owner are not limited.
     """
 
     def __init__(
         self,
-        container_id: str | None = None,
+        container_id: str | Engine | None = None,
         engine: Engine | None = None,
         ttl: float | None = None,
         max_active_per_owner: int | None = None,
     ) -> None:
-        self._most = limit("max_active_per_owner", max_active_per_owner)
-        self.active_downloads = TransferMapping(
-            NAMESPACE,
-            ttl=TTL if ttl is None else ttl,
-            engine=engine,
-            container_id=container_id,
-            remembers=False,
-        )
-
-    @property
-    def container_id(self) -> str:
-        """Who owns what is begun here."""
-        return self.active_downloads.container_id or own_container_id()
+        kind = partial(TransferOperations, tracks_dead=False)
+        super().__init__(kind, NAMESPACE, TTL if ttl is None else ttl, container_id, engine)
+        self._most = quota.limit("max_active_per_owner", max_active_per_owner)
+        self.active_downloads = self._records
 
     def begin(self, download_id: str, data: Mapping[str, Any] | None = None) -> Download:
         """Begin a download of ``total_bytes`` (None: not known) for ``owner``, or resume the one under way.
@@ -50,29 +43,32 @@ class RedisDownloadState:
         A finished one begins anew. ``QuotaExceeded`` when the owner has too many, ``ValueError`` when the
         one under way has another size.
         """
-        entries = self.active_downloads.entries
-        begin = downloads.begin(entries, download_id, data, self._most)
-        return self.active_downloads.engine.follow(records.with_room(entries, begin))
+        warn_of_near_misses(data, downloads.KNOWN)
+        return self._bound.follow(downloads.begin, download_id, data, self._most)
 
     def advance(self, download_id: str, offset: int, length: int) -> Download:
         """Note that ``length`` bytes from ``offset`` on were sent, in any order; what is sent twice counts once.
 
         A finished one stays as it is. ``ValueError`` when there would be more than 512 ranges with gaps.
         """
-        return self.active_downloads.engine.run(
-            downloads.advance(self.active_downloads.entries, download_id, offset, length)
-        )
+        return self._bound.run(downloads.advance, download_id, offset, length)
 
     def finish(self, download_id: str) -> Download:
         """Say that a download is over, whole or not: it counts for its owner no more. Again: nothing happens."""
-        return self.active_downloads.engine.run(downloads.finish(self.active_downloads.entries, download_id))
+        return self._bound.run(downloads.finish, download_id)
 
     def active(self, owner: str | None = None) -> int:
         """Count the downloads that an owner has. Two round trips."""
-        return self.active_downloads.engine.follow(records.usage(self.active_downloads.entries, owner)).transfers
+        return self._bound.follow(quota.usage, owner).transfers
 
-    def __repr__(self) -> str:
-        return f"<RedisDownloadState, container {self.container_id!r}>"
+    def owner(self, download_id: str) -> str | None:
+        """Return the container that began the download; None when there is none."""
+        return self._bound.run(TransferOperations.owner, download_id)
+
+    def owned_by(self, container_id: str) -> list[str]:
+        """List the downloads that a container began. O(n), 500 a round trip."""
+        return self.active_downloads.owned_by(container_id)
 
 
-download_state = RedisDownloadState()
+RedisDownloadState = DownloadState  # its first name, which stays
+download_state = DownloadState()

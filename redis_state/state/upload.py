@@ -1,36 +1,36 @@
 """Uploads that arrive in chunks, in any order, at any container, and lose no byte.
 
 What has arrived is a set, so a chunk counts once however often it is delivered; one that contradicts
-what was accepted is refused. The call that makes an upload complete is told so, and nobody else; its
-assembly is a claim, so it runs once, and again only if whoever runs it dies.
+what was accepted is refused. The call that makes an upload complete is told so, and no other; its
+assembly is a claim, so it runs once, and again only if its assembler dies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 from redis_state import claim
 from redis_state.claim import Claim
-from redis_state.claim import steps as claim_steps
-from redis_state.config import container_id as own_container_id
-from redis_state.engine.op import Op
-from redis_state.engine.run import Engine
-from redis_state.lock.steps import LEASE
-from redis_state.mapping.records import Fence
-from redis_state.transfer import assembly, chunks, gaps, records, sessions
-from redis_state.transfer.assembly import BACKOFF, MAX_ATTEMPTS, Assembly
+from redis_state.claim import operations as claim_operations
+from redis_state.engine.engine import Engine
+from redis_state.lock.operations import LEASE
+from redis_state.mapping.record_operations import Fence
+from redis_state.mapping.state import State
+from redis_state.transfer import assembly, chunks, missing, quota, sessions
+from redis_state.transfer.assembly import BACKOFF, MAX_ATTEMPTS
 from redis_state.transfer.chunks import Chunk, ChunkReceipt, Offset
-from redis_state.transfer.records import TransferMapping, Usage
-from redis_state.transfer.sessions import COMPANIONS, KEPT, NAMESPACE, TTL, Limits
+from redis_state.transfer.fields import warn_of_near_misses
+from redis_state.transfer.quota import Limits, Usage
+from redis_state.transfer.records import TransferOperations
+from redis_state.transfer.sessions import COMPANIONS, NAMESPACE, PROTECTED, TTL
 
-T = TypeVar("T")
-
-__all__ = ["Chunk", "ChunkReceipt", "Offset", "RedisUploadState", "Usage", "upload_state"]
+__all__ = ["Chunk", "ChunkReceipt", "Offset", "RedisUploadState", "UploadState", "Usage", "upload_state"]
 
 
-class RedisUploadState:
-    """What every container knows about the uploads under way.
+class UploadState(State[TransferOperations]):
+    """The uploads under way, shared by all containers.
 
     ``sessions`` holds a record for each: the fields it was created with, ``upload_id``, ``owner``,
     ``total_size``, ``chunk_size``, what has arrived (``bytes_received``, ``chunks_received``, ``total_chunks``)
@@ -44,26 +44,16 @@ class RedisUploadState:
 
     def __init__(
         self,
-        container_id: str | None = None,
+        container_id: str | Engine | None = None,
         engine: Engine | None = None,
         ttl: float | None = None,
         max_open_per_owner: int | None = None,
         max_bytes_per_owner: int | None = None,
     ) -> None:
+        kind = partial(TransferOperations, companions=COMPANIONS, protected=PROTECTED)
+        super().__init__(kind, NAMESPACE, TTL if ttl is None else ttl, container_id, engine)
         self._limits = Limits.of(max_open_per_owner, max_bytes_per_owner)
-        self.sessions = TransferMapping(
-            NAMESPACE,
-            ttl=TTL if ttl is None else ttl,
-            engine=engine,
-            container_id=container_id,
-            companions=COMPANIONS,
-            kept=KEPT,
-        )
-
-    @property
-    def container_id(self) -> str:
-        """Who owns what is created here."""
-        return self.sessions.container_id or own_container_id()
+        self.sessions = self._records
 
     # --- sessions ---------------------------------------------------------------------------------
 
@@ -74,7 +64,8 @@ class RedisUploadState:
         only ``advance``s; ``owner``, and any fields of your own. ``QuotaExceeded`` when the owner has too
         much open, ``ValueError`` when there is an upload of that id.
         """
-        return self.sessions.engine.follow(sessions.create(self.sessions.entries, upload_data, self._limits))
+        warn_of_near_misses(upload_data, sessions.KNOWN)
+        return self._bound.follow(sessions.create, upload_data, self._limits)
 
     def get_session(self, upload_id: str) -> dict[str, Any] | None:
         """Read a session; None when there is none. Writes to what it returns go through, see ``Record``."""
@@ -92,12 +83,20 @@ class RedisUploadState:
         """Forget an upload altogether; tell whether there was one. ``expired`` will not list it."""
         return self.sessions.delete(upload_id)
 
+    def owner(self, upload_id: str) -> str | None:
+        """Return the container that created the session; None when there is none."""
+        return self._bound.run(TransferOperations.owner, upload_id)
+
+    def owned_by(self, container_id: str) -> list[str]:
+        """List the sessions that a container created. O(n), 500 a round trip."""
+        return self.sessions.owned_by(container_id)
+
     def abort(self, upload_id: str) -> bool:
-        """Give an upload up. It refuses chunks from now on, and whoever assembles it loses its claim.
+        """Give an upload up. It refuses chunks from now on, and its assembler loses its claim.
 
         False, and nothing changed, when there is none, or it is stored or was aborted before.
         """
-        return self.sessions.engine.run(sessions.abort(self.sessions.entries, upload_id))
+        return self._bound.run(sessions.abort, upload_id)
 
     def expired(self, since: float = 0.0) -> list[dict[str, Any]]:
         """List the uploads that died at that time or later: aborted, or never stored before they expired.
@@ -106,11 +105,11 @@ class RedisUploadState:
         ``expired_at``, oldest first; the last one's ``expired_at`` is the next ``since``. They are told for
         two days. Two round trips, and two for each further 500.
         """
-        return self.sessions.engine.follow(sessions.expired(self.sessions.entries, since))
+        return self._bound.follow(sessions.expired, since)
 
     def usage(self, owner: str | None = None) -> Usage:
         """Tell how many uploads an owner has open, and how many bytes they reserve. Two round trips."""
-        return self.sessions.engine.follow(records.usage(self.sessions.entries, owner))
+        return self._bound.follow(quota.usage, owner)
 
     # --- what arrives -----------------------------------------------------------------------------
 
@@ -121,8 +120,7 @@ class RedisUploadState:
         with another size or checksum is a ``ChunkConflict``; ``ChunkOutOfRange``, ``ChunkSizeMismatch``,
         ``UploadClosed`` and ``UnknownSession`` change nothing either.
         """
-        arrived = [(number, size, checksum)]
-        return self._run(chunks.accept(self.sessions.entries, upload_id, arrived, self._limits))[0]
+        return self._bound.follow(chunks.accept_one, upload_id, number, size, checksum, self._limits)
 
     def accept_chunks(self, upload_id: str, arrived: Sequence[Chunk]) -> list[ChunkReceipt]:
         """Count several chunks, ``(number, size)`` or ``(number, size, checksum)``; a receipt for each.
@@ -130,14 +128,14 @@ class RedisUploadState:
         All or none: a bad one is told as by ``accept_chunk``, and then none is counted. More than 500 are
         counted in steps of 500, each of which is one round trip and counts all or none.
         """
-        return self.sessions.engine.follow(chunks.accept_all(self.sessions.entries, upload_id, arrived, self._limits))
+        return self._bound.follow(chunks.accept, upload_id, arrived, self._limits)
 
     def declare_size(self, upload_id: str, total_size: int) -> ChunkReceipt:
         """Say how large an upload is, when that was not known. It may be complete by that.
 
         ``ChunkConflict`` when another size was declared, or what has arrived contradicts it.
         """
-        return self._run(chunks.declare(self.sessions.entries, upload_id, total_size, self._limits))
+        return self._bound.follow(chunks.declare, upload_id, total_size, self._limits)
 
     def advance(self, upload_id: str, offset: int, length: int) -> Offset:
         """Count ``length`` bytes from ``offset`` on, for an upload that comes in order; return where it goes on.
@@ -145,7 +143,7 @@ class RedisUploadState:
         A range that was counted before is answered with where the upload stands; any other that does not
         begin there is an ``OffsetConflict`` with ``current``. An upload takes either ranges or chunks.
         """
-        return self._run(chunks.advance(self.sessions.entries, upload_id, offset, length, self._limits))
+        return self._bound.follow(chunks.advance, upload_id, offset, length, self._limits)
 
     def missing(self, upload_id: str) -> list[range]:
         """List the chunks that have not arrived, as ranges of numbers. O(chunks).
@@ -153,11 +151,11 @@ class RedisUploadState:
         While the size is not known: those below the highest that has arrived. Two round trips, and one for
         each further two million chunks.
         """
-        return self.sessions.engine.follow(gaps.missing(self.sessions.entries, upload_id))
+        return self._bound.follow(missing.missing_chunks, upload_id)
 
     def checksums(self, upload_id: str) -> dict[int, str]:
         """Read the checksums that chunks were accepted with. O(n), some 500 a round trip."""
-        return self.sessions.engine.follow(gaps.checksums(self.sessions.entries, upload_id))
+        return self._bound.follow(missing.checksums, upload_id)
 
     # --- assembly ---------------------------------------------------------------------------------
 
@@ -183,7 +181,8 @@ class RedisUploadState:
             self.sessions,
             upload_id,
             None,
-            Assembly(max_attempts, backoff),
+            assembly.policy(max_attempts, backoff),
+            scripts=assembly.ASSEMBLY_SCRIPTS,
             lease=lease,
             auto_renew=auto_renew,
             max_hold=max_hold,
@@ -191,18 +190,13 @@ class RedisUploadState:
         )
 
     def awaiting_assembly(self) -> list[str]:
-        """List the uploads that are complete and in nobody's hands. O(open uploads), 500 a round trip."""
-        return self.sessions.engine.follow(assembly.awaiting(self.sessions.entries))
+        """List the uploads that are complete, and that no assembler holds. O(open uploads), 500 a round trip."""
+        return self._bound.follow(assembly.awaiting)
 
     def retry_assembly(self, upload_id: str) -> bool:
         """Let an assembly that failed too often be tried again, at once; False when there is nothing to retry."""
-        return self.sessions.engine.run(claim_steps.reopen(self.sessions.entries, upload_id))
-
-    def _run(self, op: Op[T]) -> T:
-        return self.sessions.engine.follow(records.with_room(self.sessions.entries, op))
-
-    def __repr__(self) -> str:
-        return f"<RedisUploadState, container {self.container_id!r}>"
+        return self._bound.run(claim_operations.reopen, upload_id)
 
 
-upload_state = RedisUploadState()
+RedisUploadState = UploadState  # its first name, which stays
+upload_state = UploadState()

@@ -2,13 +2,14 @@
 
 ::
 
-    records    the records of transfers, all in one slot, and the books in which they are counted
+    records    the records of transfers: all in one slot, with fields that only scripts may write
+    fields     what applications give, checked
+    quota      what an owner has open, and what room that leaves
     sessions   uploads: opened, aborted, found dead
     chunks     uploads: what arrives, as numbered chunks or one range behind the other
-    gaps       uploads: what is missing
+    missing    uploads: what has not arrived
     assembly   uploads: a claim on one that is whole
-    legacy     uploads: written whole, as old code does
-    downloads  what was sent to somebody, and how fast
+    downloads  the ranges that were sent, and how fast
 
 A quota is counted over all transfers of an owner at one instant, so they all lie in one hash slot,
 however many partitions the engine has.

@@ -7,120 +7,106 @@ Failed, or when its taker dies, it can be taken again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
-from redis_state.claim import Terms
-from redis_state.claim.steps import Taken, done, taking
-from redis_state.codec import encode
-from redis_state.engine.op import Op, Plan, command, do, do_all, just, raises
-from redis_state.engine.registry import script
-from redis_state.errors import UnknownSession, UploadClosed, UploadIncomplete
-from redis_state.lock.steps import Request
-from redis_state.mapping.records import Records, stale_token
-from redis_state.mapping.stored import stored_fields
-from redis_state.transfer.records import Transfers
-from redis_state.transfer.sessions import lock_slots, session_slots
-
-ASSEMBLE = script("upload/assemble")
-SETTLE = script("upload/settle")
+from redis_state.claim import ClaimPolicy
+from redis_state.claim.scripts import TAKING, ClaimScripts, Outcome, Taken, already_done
+from redis_state.durations import to_ms
+from redis_state.engine.op import Op, Plan, command, do_all, just
+from redis_state.engine.operation import ScriptOp, operation, raises
+from redis_state.engine.pages import scan
+from redis_state.errors import BegunAnew, UnknownSession, UploadIncomplete
+from redis_state.lock.operations import Request
+from redis_state.mapping.record_format import stored_fields
+from redis_state.mapping.record_operations import RecordOperations, stale_token
+from redis_state.transfer.chunks import closed
+from redis_state.transfer.records import TransferOperations
 
 MAX_ATTEMPTS = 5
 BACKOFF = 1.0  # seconds
-PAGE = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Assembly(Terms):
-    """The terms of such a claim."""
-
-    max_attempts: int = MAX_ATTEMPTS
-    backoff: float = BACKOFF
-    taken: str = "assembling"
-    done: str = "stored"
-    failed: str = "complete"
-
-    def take(self, want: Request, records: Records, fields: Mapping[str, Any]) -> Op[Taken]:
-        name = want.name
-        lock = lock_slots(records, name)
-        call = ASSEMBLE(
-            **session_slots(records, name),
-            lock=lock["lock"],
-            guard=lock["guard"],
-            leases=lock["leases"],
-            owner=want.owner,
-            lease_ms=max(1, int(want.first_lease * 1000)),
-            most=self.max_attempts,
-            container=want.container,
-            note=want.note,
-            fields=stored_fields(name, fields),
-        )
-
-        def incomplete(received: int, total: int) -> NoReturn:
-            raise UploadIncomplete(name, received, None if total < 0 else total)
-
-        return call.meaning(
-            **taking(name), unknown=raises(UnknownSession, name), closed=_closed(name), incomplete=incomplete
-        )
-
-    def confirm(self, want: Request, records: Records, fence: int, result: Any) -> Op[None]:
-        fields = stored_fields(want.name, {"status": self.done, "result": result})
-        return self._settle(want, records, fence, "done", 0.0, fields)
-
-    def fail(self, want: Request, records: Records, fence: int, error: object, attempt: int) -> Op[None]:
-        reason = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-        fields = ["status", encode(self.failed), "error", encode(reason)]
-        return self._settle(want, records, fence, "failed", self.rest(attempt), fields)
-
-    def _settle(self, want: Request, records: Records, fence: int, state: str, rest: float, fields: Any) -> Op[None]:
-        name = want.name
-        call = SETTLE(
-            **session_slots(records, name),
-            **records.keys.books(name),
-            **lock_slots(records, name),
-            owner=want.owner,
-            token=fence,
-            state=state,
-            rest_ms=int(rest * 1000),
-            fields=fields,
-        )
-        return call.meaning(
-            settled=just(None),
-            stale=stale_token(name, fence),
-            done=done(name),
-            closed=_closed(name),
-            unknown=raises(UnknownSession, name),
-        )
+def _incomplete(call: ScriptOp[Any], received: int, total: int) -> NoReturn:
+    raise UploadIncomplete(call["name"], received, None if total < 0 else total)
 
 
-def awaiting(records: Transfers) -> Plan[list[str]]:
-    """List the uploads that are whole, not stored, and in nobody's hands. O(open uploads), 500 a round trip."""
+ASSEMBLE = operation(
+    "upload/assemble",
+    **TAKING,
+    unknown=raises(UnknownSession),
+    anew=raises(BegunAnew),
+    closed=closed,
+    incomplete=_incomplete,
+)
+SETTLE = operation(
+    "upload/settle",
+    settled=just(None),
+    stale=stale_token,
+    done=already_done,
+    closed=closed,
+    unknown=raises(UnknownSession),
+)
+
+
+def policy(max_attempts: int = MAX_ATTEMPTS, backoff: float = BACKOFF) -> ClaimPolicy:
+    """Return the policy of such a claim."""
+    return ClaimPolicy(
+        max_attempts, backoff, taken="assembling", done="stored", failed="complete", interrupted="complete"
+    )
+
+
+def _take(request: Request, records: RecordOperations, policy: ClaimPolicy, fields: Mapping[str, Any]) -> Op[Taken]:
+    return ASSEMBLE(
+        request.partition,
+        request.name,
+        saw=cast("TransferOperations", records).generations.of(request.name),
+        owner=request.owner,
+        lease_ms=to_ms(request.first_lease),
+        most=policy.max_attempts,
+        container=request.container,
+        note=request.note,
+        fields=stored_fields(request.name, fields),
+    )
+
+
+def _settle(request: Request, _: RecordOperations, fence: int | None, outcome: Outcome) -> Op[None]:
+    return SETTLE(
+        request.partition,
+        request.name,
+        owner=request.owner,
+        token="" if fence is None else fence,
+        **outcome._asdict(),
+    )
+
+
+ASSEMBLY_SCRIPTS = ClaimScripts(_take, _settle)
+
+
+def awaiting(records: TransferOperations) -> Plan[list[str]]:
+    """List the uploads that are whole, not stored, and without a holder. O(open uploads), 500 a round trip."""
     keys = records.keys
-    names: list[bytes] = []
-    cursor = b"0"
-    while True:
-        cursor, flat = yield from do(command("ZSCAN", keys.books("")["open"], cursor, "COUNT", PAGE, read=tuple))
-        names += flat[::2]
-        if cursor == b"0":
-            break
-    found = sorted({name.decode("utf-8", "surrogateescape") for name in names})
-    looks = [
-        command("HMGET", keys.record(name), "total_size", "bytes_received", "@version", read=_is_whole)
+    flat = yield from scan(keys.of(""), "ZSCAN", keys.key("open", ""))
+    found = sorted({name.decode("utf-8", "surrogateescape") for name in flat[::2]})
+    looks: list[Op[Any]] = [
+        command(
+            keys,
+            "HMGET",
+            keys.key("entry", name),
+            "total_size",
+            "bytes_received",
+            "@version",
+            "@generation",
+            name=name,
+            read=tuple,
+        )
         for name in found
     ]
-    held = [command("EXISTS", keys.lock(name), read=bool) for name in found]
+    held: list[Op[Any]] = [command(keys, "EXISTS", keys.key("lock", name), name=name, read=bool) for name in found]
     answers = yield from do_all([*looks, *held])
-    return [
-        name
-        for name, whole, taken in zip(found, answers[: len(found)], answers[len(found) :], strict=True)
-        if whole and not taken
-    ]
-
-
-def _is_whole(facts: list[bytes | None]) -> bool:
-    total, received, version = facts
-    return version is not None and total is not None and total == received
-
-
-def _closed(name: str) -> Any:
-    return lambda state: raises(UploadClosed, name, state.decode())()
+    names = []
+    for name, facts, taken in zip(found, answers[: len(found)], answers[len(found) :], strict=True):
+        total, received, version, generation = facts
+        if version is not None and total is not None and total == received and not taken:
+            records.sees(name, generation)
+            names.append(name)
+    return names

@@ -1,4 +1,4 @@
-"""Downloads: what was sent to somebody, in whatever ranges, and how fast."""
+"""Downloads: the ranges that were sent, in any order, and how fast."""
 
 from __future__ import annotations
 
@@ -6,26 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
-from redis_state.engine.op import Op, raises
-from redis_state.engine.registry import script
-from redis_state.errors import ChunkOutOfRange, UnknownSession
-from redis_state.mapping.entries import milliseconds
-from redis_state.mapping.stored import stored_fields
-from redis_state.transfer.records import NO_LIMIT, Transfers, owner_name
-from redis_state.transfer.sessions import exceeded, whole
-
-BEGIN = script("download/begin")
-ADVANCE = script("download/advance")
-FINISH = script("download/finish")
+from redis_state.engine.op import Op, Plan
+from redis_state.engine.operation import Meaning, ScriptOp, operation, raises
+from redis_state.errors import BegunAnew, ChunkOutOfRange, UnknownSession
+from redis_state.keys import text_of
+from redis_state.mapping.record_format import stored_fields
+from redis_state.transfer.fields import bounded, whole
+from redis_state.transfer.quota import NO_LIMIT, exceeded, owner_name, with_room
+from redis_state.transfer.records import TransferOperations
 
 NAMESPACE = "download"
 TTL = 3600.0  # seconds after each write
 COUNTED = ("bytes_sent", "status")
+KNOWN = ("total_bytes", "owner")
 
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """How far a download is. Bytes that were sent twice count once."""
+    """State of a download. Bytes that were sent twice count once."""
 
     bytes_sent: int
     offset: int  # all bytes before it were sent: where to resume
@@ -40,14 +38,14 @@ class Download:
 
     @property
     def fraction(self) -> float | None:
-        """How much was sent, 0.0 to 1.0; None while the size is not known."""
+        """Share that was sent, 0.0 to 1.0; None while the size is not known."""
         if self.total_bytes is None:
             return None
         return self.bytes_sent / self.total_bytes if self.total_bytes else 1.0
 
     @property
     def eta(self) -> float | None:
-        """How many seconds it will take at this rate; None when that cannot be told."""
+        """Seconds that the rest takes at this rate; None while the size or the rate is not known."""
         if self.complete:
             return 0.0
         if self.total_bytes is None or self.rate <= 0:
@@ -55,69 +53,98 @@ class Download:
         return (self.total_bytes - self.bytes_sent) / self.rate
 
 
-def begin(records: Transfers, name: str, data: Mapping[str, Any] | None = None, most: int = NO_LIMIT) -> Op[Download]:
-    """Begin a download, or resume the one under way. ``QuotaExceeded``; ``ValueError`` when its size is another."""
-    fields = {"total_bytes": None, "owner": None, **_checked(name, data)}
-    owner, total = owner_name(fields["owner"]), fields["total_bytes"]
-    call = BEGIN(
-        **_slots(records, name),
-        ttl_ms=milliseconds(records.ttl),
-        container=records._owner(),
-        owner=owner,
-        total=-1 if total is None else total,
-        most=most,
-        fields=stored_fields(name, fields),
-    )
-
-    def other(had: int) -> NoReturn:
-        raise ValueError(f"{name!r} is under way with {had} bytes, not {total}; finish it first")
-
-    def beyond(ends: int) -> NoReturn:
-        raise ValueError(f"{name!r} has sent bytes up to {ends} already, so it is no download of {total}")
-
-    return call.meaning(active=_told("active"), other=other, beyond=beyond, quota=exceeded)
+# --- what replies mean: of a call that is about the records, which remember what they saw ----------------
 
 
-def advance(records: Transfers, name: str, offset: int, length: int) -> Op[Download]:
-    """Note that a range of bytes was sent. ``UnknownSession``; ``ChunkOutOfRange`` behind the end."""
-    offset, length = whole(name, "offset", offset, 0), whole(name, "length", length, 0)
-    ends = whole(name, "offset + length", offset + length, 0)
-
-    def scattered(most: int) -> NoReturn:
-        raise ValueError(f"{name!r}: more than {most} ranges with gaps between them")
-
-    call = ADVANCE(**_slots(records, name), first=offset, ends=ends)
-    return call.meaning(
-        active=_told("active"),
-        finished=_told("finished"),
-        unknown=raises(UnknownSession, name),
-        beyond=raises(ChunkOutOfRange, name, range(offset, ends)),
-        scattered=scattered,
-    )
-
-
-def finish(records: Transfers, name: str) -> Op[Download]:
-    """Say that a download is over, whole or not; it counts for its owner no more. Again: nothing happens."""
-    call = FINISH(**_slots(records, name))
-    return call.meaning(finished=_told("finished"), unknown=raises(UnknownSession, name))
-
-
-def _told(status: Literal["active", "finished"]) -> Any:
-    def told(sent: int, offset: int, total: int, rate: bytes) -> Download:
+def _told(status: Literal["active", "finished"]) -> Meaning:
+    def told(call: ScriptOp[Any], sent: int, offset: int, total: int, rate: bytes, generation: bytes) -> Download:
+        call.about.heard(call["name"], generation)
         return Download(sent, offset, None if total < 0 else total, status, float(rate))
 
     return told
 
 
-def _slots(records: Transfers, name: str) -> dict[str, Any]:
-    keys = records.keys
-    books = keys.books(name)
-    return {
-        "entry": keys.record(name),
-        "partition": keys.index(name),
-        "name": name,
-        **{book: books[book] for book in ("open", "facts", "accounts")},
-    }
+_active = _told("active")
+
+
+def _begun(call: ScriptOp[Any], *told: Any) -> Download:
+    call.about.generations.forget(call["name"])  # whatever it was before
+    found: Download = _active(call, *told)
+    return found
+
+
+def _other(call: ScriptOp[Any], had: int) -> NoReturn:
+    raise ValueError(f"{call['name']!r} is under way with {had} bytes, not {call['total']}; finish it first")
+
+
+def _too_small(call: ScriptOp[Any], ends: int) -> NoReturn:
+    raise ValueError(f"{call['name']!r} has sent bytes up to {ends} already, so it is no download of {call['total']}")
+
+
+def _beyond(call: ScriptOp[Any], total: int) -> NoReturn:
+    raise ChunkOutOfRange(call["name"], range(call["first"], call["ends"]), total)
+
+
+def _scattered(call: ScriptOp[Any], most: int) -> NoReturn:
+    raise ValueError(f"{call['name']!r}: more than {most} ranges with gaps between them")
+
+
+_GOES_ON: dict[str, Meaning] = {
+    "finished": _told("finished"),
+    "unknown": raises(UnknownSession),
+    "anew": raises(BegunAnew),
+}
+
+BEGIN = operation("download/begin", active=_begun, other=_other, beyond=_too_small, quota=exceeded)
+ADVANCE = operation("download/advance", **_GOES_ON, active=_active, beyond=_beyond, scattered=_scattered)
+FINISH = operation("download/finish", **_GOES_ON)
+
+
+# --- operations ---------------------------------------------------------------------------------------
+
+
+def begin(
+    records: TransferOperations, name: str, data: Mapping[str, Any] | None = None, most: int = NO_LIMIT
+) -> Plan[Download]:
+    """Begin a download, or resume the one under way. ``QuotaExceeded``; ``ValueError`` when its size is another."""
+    return with_room(records, begin_once(records, name, data, most))
+
+
+def begin_once(
+    records: TransferOperations, name: str, data: Mapping[str, Any] | None = None, most: int = NO_LIMIT
+) -> Op[Download]:
+    """Try to begin a download once."""
+    name = text_of(name)
+    fields = {"total_bytes": None, "owner": None, **_checked(name, data)}
+    owner, total = owner_name(fields["owner"]), fields["total_bytes"]
+    if fields["owner"] is not None:
+        fields["owner"] = owner
+    return BEGIN(
+        records.keys,
+        name,
+        records,
+        ttl_ms=records.ttl_ms,
+        container=records._owner(),
+        owner=owner,
+        total=-1 if total is None else total,
+        most=most,
+        fields=bounded(name, stored_fields(name, fields)),
+    )
+
+
+def advance(records: TransferOperations, name: str, offset: int, length: int) -> Op[Download]:
+    """Note that a range of bytes was sent. ``UnknownSession``; ``ChunkOutOfRange`` behind the end."""
+    name = text_of(name)
+    offset, length = whole(name, "offset", offset, 0), whole(name, "length", length, 0)
+    ends = whole(name, "offset + length", offset + length, 0)
+    saw = records.generations.of(name)
+    return ADVANCE(records.keys, name, records, saw=saw, first=offset, ends=ends)
+
+
+def finish(records: TransferOperations, name: str) -> Op[Download]:
+    """Say that a download is over, whole or not; it counts for its owner no more. Again: nothing happens."""
+    name = text_of(name)
+    return FINISH(records.keys, name, records, saw=records.generations.of(name))
 
 
 def _checked(name: str, data: Mapping[str, Any] | None) -> Mapping[str, Any]:

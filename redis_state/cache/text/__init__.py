@@ -2,23 +2,25 @@
 
 ::
 
-    entry     what is stored of a text, and how it is packed
-    reading   reading, as operations; sends nothing
-    steps     writing, and what must go for it
-    loading   a text that is loaded once for all
-    upkeep    the account, counting it again, a new budget
-    store     ``RedisTextCache`` and its mapping
+    entry        the format: what is stored of a text, and how it is packed
+    reads        reading texts, as operations
+    writes       putting texts, and the one loop that tries again
+    budget       how many bytes the texts may take, and how room is made for a put
+    maintenance  the account, counting it again, repairing and clearing it
+    load         a text that is loaded once for all callers
+    cache        ``TextCache`` and its mapping
 """
 
+from redis_state.cache.text.cache import NAMESPACE, RedisTextCache, TextCache, TextMapping, text_cache
 from redis_state.cache.text.entry import LONGEST_TTL as TTL
 from redis_state.cache.text.entry import CacheEntry, TextCacheCheck, TextCacheStats
-from redis_state.cache.text.store import NAMESPACE, RedisTextCache, TextMapping, text_cache
 
 __all__ = [
     "NAMESPACE",
     "TTL",
     "CacheEntry",
     "RedisTextCache",
+    "TextCache",
     "TextCacheCheck",
     "TextCacheStats",
     "TextMapping",

@@ -1,29 +1,31 @@
-"""What the text cache holds, and how it is written: pure."""
+"""Entries of the text cache, and their format. Pure."""
 
 from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
-from math import isfinite
 from struct import Struct
-from typing import Any
 
+from redis_state.durations import DAY, ttl_ms
 from redis_state.errors import CorruptValue
+from redis_state.mapping.snapshots import told_instead
 
-LONGEST_TTL = 86400.0  # seconds
+LONGEST_TTL = DAY
 TOKEN = 8  # random bytes in front of a text: they tell whether what was read beside a script belongs to it
 FOREVER_MS = 1 << 52
-_FACTS = Struct(">IddiId8s")
-_MTIME = Struct(">di")  # as in the facts
+_METADATA = Struct(">IddiId8s")
+_MTIME = Struct(">di")  # as in the metadata
 _TOTALS = Struct(">ddddddddd")
 
 
-@dataclass(slots=True)
+@told_instead("text_cache.cache[name] = dataclasses.replace(entry, ...)")
+@dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """A text and what is known of it. Times are seconds since 1970, by the server's clock.
+    """A text, its size, times and uses. Times are seconds since 1970, by the server's clock.
 
-    What was read is a copy: to change an entry, put it again. ``size`` is always the true one (bytes
-    in UTF-8), and ``last_accessed`` and ``access_count`` take in every reader of every container.
+    What was read is a copy, and cannot be changed: to change an entry, put another (``dataclasses.replace``).
+    ``size`` is always the true one (bytes in UTF-8), and ``last_accessed`` and ``access_count`` take in every reader of
+    every container.
     """
 
     content: str
@@ -38,7 +40,10 @@ class CacheEntry:
 
 @dataclass(frozen=True, slots=True)
 class TextCacheStats:
-    """What the cache holds now, and what was done with it since its first entry."""
+    """The account of the cache: what it holds now, and its uses since its first entry.
+
+    Reads before that, or three days after the last entry, are not counted: a cache without an entry keeps nothing.
+    """
 
     entries: int = 0  # that are not expired
     bytes: int = 0  # of the server's memory, as accounted
@@ -57,7 +62,7 @@ class TextCacheStats:
 
 @dataclass(frozen=True, slots=True)
 class TextCacheCheck:
-    """What was counted, beside what is accounted. All is well when ``drift`` and ``faults`` are 0."""
+    """A count of all entries, beside the account. All is well when ``drift`` and ``faults`` are 0."""
 
     entries: int = 0  # counted
     bytes: int = 0  # accounted
@@ -72,7 +77,7 @@ class TextCacheCheck:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The account of one shard."""
+    """The account of one shard, as it was read."""
 
     live: int
     packed: bytes
@@ -91,23 +96,43 @@ def read_totals(live: int, packed: bytes) -> Totals:
     return Totals(live, packed, *map(int, counts))
 
 
-def read_entry(blob: bytes, facts: bytes, used: Any) -> CacheEntry | None:
-    """Make of a script's reply an entry; its text is '' when it was to be read beside. None: it is not whole."""
-    hits, ends, seconds, nanos, _, created, token = _FACTS.unpack(facts)
-    mtime = None if nanos < 0 else int(seconds) * 1_000_000_000 + nanos
+class _OpenEntry:
+    """A ``CacheEntry`` that is being filled: it has the same slots, and becomes one by its class.
+
+    A frozen dataclass fills itself by eight calls of ``object.__setattr__``, which cost a fifth of reading an entry.
+    """
+
+    __slots__ = CacheEntry.__slots__
+
+    content: str
+    size: int
+    created_at: float
+    last_accessed: float
+    access_count: int
+    file_mtime_ns: int | None
+    expires_at: float
+    token: bytes
+
+
+def read_entry(_: object, blob: bytes, metadata: bytes, used: int) -> CacheEntry | None:
+    """Make an entry of a script's reply; its text is '' when it was to be read beside. None: it is not whole."""
+    entry = _OpenEntry()
+    entry.access_count, ends, seconds, nanos, _, entry.created_at, entry.token = _METADATA.unpack(metadata)
+    entry.last_accessed = used / 1e6
+    entry.file_mtime_ns = None if nanos < 0 else int(seconds) * 1_000_000_000 + nanos
+    entry.expires_at = ends / 1000
     if not blob:
-        return CacheEntry("", 0, created, float(used) / 1e6, hits, mtime, ends / 1000, token)
-    if blob[:TOKEN] != token:
+        entry.content, entry.size = "", 0
+    elif blob.startswith(entry.token):
+        entry.size = size = len(blob) - TOKEN
+        try:
+            entry.content = str(memoryview(blob)[TOKEN:], "utf-8") if size > 4096 else blob[TOKEN:].decode()
+        except UnicodeDecodeError as error:
+            raise CorruptValue(f"a text of the cache is not UTF-8: {error}") from None
+    else:
         return None
-    content = read_text(blob)
-    return CacheEntry(content, len(blob) - TOKEN, created, float(used) / 1e6, hits, mtime, ends / 1000, token)
-
-
-def read_text(blob: bytes) -> str:
-    try:
-        return str(memoryview(blob)[TOKEN:], "utf-8") if len(blob) > 4096 else blob[TOKEN:].decode()
-    except UnicodeDecodeError as error:
-        raise CorruptValue(f"a text of the cache is not UTF-8: {error}") from None
+    entry.__class__ = CacheEntry  # type: ignore[assignment]
+    return entry  # type: ignore[return-value]
 
 
 def blob_of(name: str, content: str) -> bytes:
@@ -133,14 +158,10 @@ def mtime_words(name: str, mtime_ns: int | None) -> tuple[int, int]:
 
 
 def packed_mtime(name: str, mtime_ns: int) -> bytes:
-    """Return an mtime as it stands in the facts of an entry."""
+    """Return an mtime as it stands in the metadata of an entry."""
     return _MTIME.pack(*mtime_words(name, mtime_ns))
 
 
 def checked_ttl(ttl: float) -> int:
     """Return a time to live in ms; up to a day."""
-    if isinstance(ttl, bool) or not isinstance(ttl, int | float):
-        raise TypeError(f"ttl is a number of seconds, not {type(ttl).__name__}")
-    if not isfinite(ttl) or not 0 < ttl <= LONGEST_TTL:
-        raise ValueError(f"ttl={ttl!r}: seconds, above 0 and at most a day")
-    return max(1, int(ttl * 1000))
+    return ttl_ms(ttl, LONGEST_TTL)

@@ -1,0 +1,57 @@
+-- progress/increment: add to the count, or the total, of a run as an application does, and keep the count from 0 to it.
+--
+-- Retry: deduplicated.  Work: O(1).  allow-oom: no.
+-- Replies  {'counted', number}    the number now, as text
+--          {'missing'}            no such entry
+--          {'unset'}              the entry has no such field
+--          {'no_number', value}   the field holds something else
+--          {'too_large', number}  the sum would not be exact any more
+--          {'stale', newest}      a newer fencing token was seen
+local entry      = KEYS[1]              -- hash: the record
+local partition  = KEYS[2]              -- zset: the index
+local fence      = KEYS[3]              -- hash: the last token of the lock
+local companions = { unpack(KEYS, 4) }  -- keys that live as long as the record
+local name       = ARGV[1]              -- in the index
+local ttl_ms     = tonumber(ARGV[2])    -- of an entry that is created here
+local owner      = ARGV[3]              -- of an entry that is created here
+local token      = ARGV[4]              -- fencing token, or ''
+local field      = ARGV[5]
+local by         = ARGV[6]              -- as text, whole or not
+local create     = ARGV[7]              -- '1': create a missing entry or field, at 0
+
+local record = include('lib/record')
+local tokens = include('lib/tokens')
+local progress = include('lib/progress')
+local number = include('lib/number')
+local version, ttl, latest, updated, old = record.meta(entry, field)
+local newest = tokens.refuse(token, latest, fence)
+if newest then
+  return { 'stale', newest }
+elseif create ~= '1' and not version then
+  return { 'missing' }
+elseif create ~= '1' and not old then
+  return { 'unset' }
+elseif not tonumber(old or 0) then
+  return { 'no_number', old }
+end
+local sum = number.add(old or '0', by)
+if not sum then
+  return { 'too_large', old }
+end
+
+local now = math.floor(now_us / 1000)
+local lives_ms = tonumber(ttl or ttl_ms)
+redis.call('HSET', entry, '@version', record.next(version, now_us), '@updated', now, '@ttl', lives_ms)
+if sum == 'whole' then
+  redis.call('HINCRBY', entry, field, by)
+else
+  redis.call('HSET', entry, field, sum)
+end
+redis.call('HSETNX', entry, '@owner', owner)
+redis.call('HSETNX', entry, '@created', now)
+if token ~= '' then
+  redis.call('HSET', entry, '@fence', token)
+end
+progress.clamp(entry)
+record.renew(entry, partition, name, lives_ms, now, companions, updated)
+return { 'counted', redis.call('HGET', entry, field) }

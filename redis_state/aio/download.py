@@ -1,0 +1,71 @@
+"""Downloads under way, awaited. See ``redis_state.state.download``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from redis_state.aio.state import State
+from redis_state.engine.engine_async import AsyncEngine
+from redis_state.transfer import downloads, quota
+from redis_state.transfer.downloads import Download
+from redis_state.transfer.fields import warn_of_near_misses
+from redis_state.transfer.records import TransferOperations
+
+
+class DownloadState(State[TransferOperations]):
+    """The downloads under way, shared by all containers, awaited.
+
+    ``active_downloads`` holds a record for each: the fields it was begun with, ``total_bytes``, ``owner``,
+    ``bytes_sent`` and ``status`` ("active" or "finished"). Entries live an hour after each write. Every
+    method is one round trip. ``max_active_per_owner`` counts those that were begun and not finished;
+    downloads without an owner are not limited.
+    """
+
+    def __init__(
+        self,
+        container_id: str | AsyncEngine | None = None,
+        engine: AsyncEngine | None = None,
+        ttl: float | None = None,
+        max_active_per_owner: int | None = None,
+    ) -> None:
+        kind = partial(TransferOperations, tracks_dead=False)
+        super().__init__(kind, downloads.NAMESPACE, downloads.TTL if ttl is None else ttl, container_id, engine)
+        self._most = quota.limit("max_active_per_owner", max_active_per_owner)
+        self.active_downloads = self._records
+
+    async def begin(self, download_id: str, data: Mapping[str, Any] | None = None) -> Download:
+        """Begin a download of ``total_bytes`` (None: not known) for ``owner``, or resume the one under way.
+
+        A finished one begins anew. ``QuotaExceeded`` when the owner has too many, ``ValueError`` when the
+        one under way has another size.
+        """
+        warn_of_near_misses(data, downloads.KNOWN)
+        return await self._bound.follow(downloads.begin, download_id, data, self._most)
+
+    async def advance(self, download_id: str, offset: int, length: int) -> Download:
+        """Note that ``length`` bytes from ``offset`` on were sent, in any order; what is sent twice counts once.
+
+        A finished one stays as it is. ``ValueError`` when there would be more than 512 ranges with gaps.
+        """
+        return await self._bound.run(downloads.advance, download_id, offset, length)
+
+    async def finish(self, download_id: str) -> Download:
+        """Say that a download is over, whole or not: it counts for its owner no more. Again: nothing happens."""
+        return await self._bound.run(downloads.finish, download_id)
+
+    async def active(self, owner: str | None = None) -> int:
+        """Count the downloads that an owner has. Two round trips."""
+        return (await self._bound.follow(quota.usage, owner)).transfers
+
+    async def owner(self, download_id: str) -> str | None:
+        """Return the container that began the download; None when there is none."""
+        return await self._bound.run(TransferOperations.owner, download_id)
+
+    async def owned_by(self, container_id: str) -> list[str]:
+        """List the downloads that a container began. O(n), 500 a round trip."""
+        return await self.active_downloads.owned_by(container_id)
+
+
+download_state = DownloadState()
