@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
@@ -205,8 +206,6 @@ class _Environment:
         for name in sorted(self._environ):
             if not name.startswith(_OURS) or name in _VARIABLES or _OF_KUBERNETES.fullmatch(name):
                 continue
-            from difflib import get_close_matches  # seldom needed, and slow to import
-
             near = get_close_matches(name.removeprefix(_OURS), _NAMES, 1)
             hint = f"is it {_OURS}{near[0]}?" if near else f"there are {', '.join(_VARIABLES)}"
             warnings.warn(f"{name} is set and means nothing; {hint}", RuntimeWarning, stacklevel=2)

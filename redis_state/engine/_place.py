@@ -1,4 +1,4 @@
-"""Which directory an embedded server may live in, and who listens there: no other user.
+"""Which directory an embedded server may live in, where its socket is, and who listens there: no other user.
 
 Each step of the path is looked at in turn, from the root on. What was found safe cannot be changed by others any
 more, so the next step is looked at in peace. No link of another user is followed.
@@ -15,10 +15,17 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from redis_state.engine._supervisor import SOCKET
 from redis_state.engine.foreign import suppressed
 from redis_state.errors import ConfigError
 
+if sys.platform != "win32":  # here, not where it is needed: a signal handler may interrupt an import, and need it too
+    import grp
+    import pwd
+
 MOST_LINKS = 40  # as the kernel's
+LONGEST_SOCKET_PATH = 103  # bytes: macOS has room for no more, and a server cuts off the rest in silence
+PREFIX = "redis-state-"  # of directories that are ours from the beginning
 OF_YOUR_OWN = "name a directory of your own, or use embedded:// alone"
 
 
@@ -71,6 +78,29 @@ def short_home(longest: int) -> Path:
             if home.startswith("/") and len(os.fsencode(found)) <= longest and os.access(found, os.W_OK | os.X_OK):
                 return found
     raise ConfigError(f"embedded://: no safe directory for temporary files; set TMPDIR, or {OF_YOUR_OWN}")
+
+
+def make_private() -> Path:
+    """Make a directory with a name that no other user can know before."""
+    longest = LONGEST_SOCKET_PATH - len(f"/{PREFIX}12345678/{SOCKET}")
+    return Path(tempfile.mkdtemp(prefix=PREFIX, dir=short_home(longest)))
+
+
+def find_socket(directory: Path, place: int) -> Path | None:
+    """Tell where a server of this directory is reached: there, or where a link says if the path is too long."""
+    path = directory / SOCKET
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        return path
+    with suppressed(OSError, ConfigError):
+        path = Path(os.readlink(SOCKET, dir_fd=place))
+        return path if is_own(path.parent) else None
+    return None
+
+
+def choose_socket(directory: Path) -> Path:
+    """Choose where a new server of a directory listens: there, or in a short place with a name that is new."""
+    path = directory / SOCKET
+    return path if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH else make_private() / "socket"
 
 
 def real(path: Path, *, make: bool = False) -> Path:
@@ -163,9 +193,6 @@ def _others_write(found: os.stat_result) -> bool:
 
 def _alone_in(gid: int) -> bool:
     """Tell whether a group is the one that many systems make for each user, with that user alone in it."""
-    import grp
-    import pwd
-
     with suppress(KeyError):
         user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(gid)
         return gid == user.pw_gid and group.gr_name == user.pw_name and set(group.gr_mem) <= {user.pw_name}

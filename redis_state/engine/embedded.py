@@ -12,17 +12,17 @@ import logging
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from redis_state.clock import monotonic
 from redis_state.engine._binary import find_binary as find_binary
-from redis_state.engine._place import enter, greet, is_own, is_still, short_home
+from redis_state.engine._place import choose_socket, enter, find_socket, greet, is_still, make_private
 from redis_state.engine._supervisor import LOG, OLD_SOCKET, PID, SOCKET, SUPERVISOR, USERS, clear, remove_empty
 from redis_state.engine.foreign import suppressed
 from redis_state.errors import ConfigError, ServerUnavailable
@@ -32,13 +32,8 @@ if sys.platform == "win32":
 
 import fcntl
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 READY_SECONDS = 10.0
 POLL_SECONDS = 0.005
-LONGEST_SOCKET_PATH = 103  # bytes: macOS has room for no more, and a server cuts off the rest in silence
-PREFIX = "redis-state-"  # of directories that are ours from the beginning
 
 log = logging.getLogger("redis_state")
 
@@ -48,12 +43,13 @@ class _Use:
     """This process's use of one directory, shared by all that started it here."""
 
     directory: Path
+    identity: tuple[int, int]
     place: int  # a descriptor of it
-    users: int  # a descriptor that holds the shared lock on ``USERS``
+    users: FileIO  # holds the shared lock on ``USERS``; closed: this use is over
     private: bool
     socket_path: str = ""
     binary: str = ""
-    holders: int = 0
+    holders: set[int] = field(default_factory=set)  # each ``Embedded``, by its id()
     electing: bool = False
 
 
@@ -65,13 +61,16 @@ os.register_at_fork(before=_guard.acquire, after_in_parent=_guard.release, after
 
 
 class Embedded:
-    """One use of an embedded server; the server ends with its last use in any process."""
+    """One use of an embedded server; the server ends with its last use in any process.
 
-    def __init__(self, use: _Use) -> None:
-        self._use: _Use | None = use
-        self.socket_path = use.socket_path
-        self.directory = str(use.directory)
-        self.binary = use.binary
+    One that is dropped without being closed is closed, as a file is.
+    """
+
+    def __init__(self) -> None:
+        self._use: _Use | None = None
+        self.socket_path = ""
+        self.directory = ""
+        self.binary = ""
 
     @property
     def pid(self) -> int:
@@ -92,11 +91,15 @@ class Embedded:
             _guard.release()
 
     def close(self) -> None:
-        """Give up this use; again: nothing happens."""
+        """Give up this use; again: nothing happens. A close that was interrupted goes on when it is called again."""
         with _guard:
-            use, self._use = self._use, None
-            if use is not None:
-                _give_back(use)
+            if self._use is not None:
+                _give_back(self._use, id(self))
+                self._use = None
+
+    def __del__(self) -> None:
+        if not sys.is_finalizing():  # else the kernel closes what is open
+            self.close()
 
     def __enter__(self) -> Self:
         return self
@@ -115,18 +118,16 @@ def start(path: str | os.PathLike[str] | None = None) -> Embedded:
     ServerUnavailable when the server does not answer; its message holds the end of the server's log.
     """
     with _guard:
+        server = Embedded()
         private = path is None
-        wanted = _private() if path is None else Path(path)
+        wanted = make_private() if path is None else Path(path)
         try:
-            use = _join(wanted, private)
-        except BaseException:
-            if private:
-                remove_empty(str(wanted))
-            raise
-        try:
+            use = server._use = _join(wanted, private, id(server))
             greeting = _serve(use, monotonic() + READY_SECONDS)
         except BaseException:
-            _give_back(use)
+            server.close()
+            if private:
+                remove_empty(str(wanted))
             raise
         if not use.binary:
             use.binary = greeting["executable"]
@@ -135,52 +136,59 @@ def start(path: str | os.PathLike[str] | None = None) -> Embedded:
                 "embedded %s-server %s on %s: for one machine, keeps nothing after its last user is gone",
                 *(brand, greeting[f"{brand}_version"], use.socket_path),
             )
-        return Embedded(use)
+        server.socket_path, server.directory, server.binary = use.socket_path, str(use.directory), use.binary
+        return server
 
 
-def _join(path: Path, private: bool) -> _Use:
+def _join(path: Path, private: bool, holder: int) -> _Use:
     """Become a user of a directory: one of those that this process counts, or the first."""
     deadline = monotonic() + READY_SECONDS
     while True:
         with suppress(FileNotFoundError):  # a private directory, just removed: it is made anew
-            directory, place = enter(path, USERS)
-            use = _uses.get(_identity(place))
-            try:
-                if use is None:
-                    use = _begin(directory, place, private)
-            finally:
-                if use is None or use.place != place:
-                    os.close(place)
+            use = _hold(path, private)
             if use is not None:
-                use.holders += 1
-                return use
+                use.holders.add(holder)
+                if not use.users.closed:  # by a signal handler, as of its last holder
+                    return use
         if monotonic() > deadline:
             raise ServerUnavailable(f"the last server in {path} has no users and yet does not end")
         time.sleep(POLL_SECONDS)
 
 
-def _begin(directory: Path, place: int, private: bool) -> _Use | None:
+def _hold(path: Path, private: bool) -> _Use | None:
     """Hold the lock of a user; None when the last server of this directory is just ending."""
-    with _lock(place, USERS, fcntl.LOCK_SH) as users:
-        if users is None:
-            return None
-        use = _uses[_identity(place)] = _Use(directory, place, os.dup(users), private)
+    directory, place = enter(path, USERS)
+    use = None
+    try:
+        identity = _identity(place)
+        use = _uses.get(identity)
+        users = None if use is not None else _lock(place, USERS, fcntl.LOCK_SH)
+        if users is not None:
+            use = _uses[identity] = _Use(directory, identity, place, users, private)
         return use
+    finally:
+        if use is None or use.place != place:
+            os.close(place)
 
 
-def _give_back(use: _Use) -> None:
+def _give_back(use: _Use, holder: int) -> None:
     """Give up one use. With the last one goes what a server leaves that has no supervisor to remove it."""
-    use.holders -= 1
-    if use.holders:
+    use.holders.discard(holder)
+    if use.holders or use.users.closed:
         return
-    del _uses[_identity(use.place)]
-    os.close(use.users)  # not LOCK_UN: that would take the lock from a fork as well
-    with suppressed(OSError), _lock(use.place, USERS, fcntl.LOCK_EX, os.O_RDWR) as unused:
-        if unused is not None:
-            with _lock(use.place, SUPERVISOR, fcntl.LOCK_EX) as elected:
-                if elected is not None:
-                    clear(use.place, str(use.directory) if use.private else "")
-    os.close(use.place)
+    _uses.pop(use.identity, None)
+    use.users.close()  # not LOCK_UN: that would take the lock from a fork as well
+    try:
+        with suppressed(OSError):
+            unused = _lock(use.place, USERS, fcntl.LOCK_EX, os.O_RDWR)
+            if unused is not None:
+                with closing(unused):
+                    elected = _lock(use.place, SUPERVISOR, fcntl.LOCK_EX)
+                    if elected is not None:
+                        with closing(elected):
+                            clear(use.place, str(use.directory) if use.private else "")
+    finally:
+        os.close(use.place)
 
 
 def _serve(use: _Use, deadline: float) -> dict[str, str]:
@@ -198,7 +206,7 @@ def _serve(use: _Use, deadline: float) -> dict[str, str]:
                 "finalizer interrupted, and cannot start before that goes on"
             )
         started |= _elect(use, started)
-        path = _find_socket(use)
+        path = find_socket(use.directory, use.place)
         greeting = None if path is None else greet(path, deadline - monotonic())
         if path is not None and greeting is not None:
             use.socket_path = str(path)
@@ -212,34 +220,36 @@ def _elect(use: _Use, again: bool) -> bool:
     """Start a supervisor if there is none; tell whether it was so."""
     use.electing = True
     try:
-        with _lock(use.place, SUPERVISOR, fcntl.LOCK_EX) as elected:
-            if elected is not None:
-                if again:
-                    raise ServerUnavailable(f"the embedded server in {use.directory} ended at once. {_log_tail(use)}")
-                _start_supervisor(elected, use)
-            return elected is not None
+        elected = _lock(use.place, SUPERVISOR, fcntl.LOCK_EX)
+        if elected is None:
+            return False
+        with closing(elected):
+            if again:
+                raise ServerUnavailable(f"the embedded server in {use.directory} ended at once. {_log_tail(use)}")
+            _start_supervisor(elected.fileno(), use)
+            return True
     finally:
         use.electing = False
 
 
-@contextmanager
-def _lock(place: int, name: str, kind: int, how: int = os.O_RDWR | os.O_CREAT) -> Iterator[int | None]:
-    """Lock a file; None when others hold it, or when what was locked is no longer the file of that name."""
-    lock = os.open(name, how | os.O_NOFOLLOW, 0o600, dir_fd=place)
-    try:
-        got = False
-        with suppress(BlockingIOError, FileNotFoundError):
-            fcntl.flock(lock, kind | fcntl.LOCK_NB)
-            got = os.path.samestat(os.fstat(lock), os.stat(name, dir_fd=place, follow_symlinks=False))
-        yield lock if got else None
-    finally:
-        os.close(lock)
+def _lock(place: int, name: str, kind: int, how: int = os.O_RDWR | os.O_CREAT) -> FileIO | None:
+    """Lock a file; None when others hold it, or when what was locked is no longer the file of that name.
+
+    The file object owns the descriptor before it is locked, so an interrupt at any moment leaves no lock behind.
+    """
+    lock = FileIO(name, "rb+", opener=lambda name, _: os.open(name, how | os.O_NOFOLLOW, 0o600, dir_fd=place))
+    with suppress(BlockingIOError, FileNotFoundError):
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(lock.fileno()), os.stat(name, dir_fd=place, follow_symlinks=False)):
+            return lock
+    lock.close()
+    return None
 
 
 def _start_supervisor(elected: int, use: _Use) -> None:
     """Start the supervisor in a session of its own, where Ctrl-C does not reach it, and pass the lock on to it."""
     binary = find_binary()
-    socket_path = _find_socket(use) or _socket_path(use.directory)
+    socket_path = find_socket(use.directory, use.place) or choose_socket(use.directory)
     with suppress(FileNotFoundError):  # so that no answer of a server that outlived its supervisor is taken for ours
         os.replace(SOCKET, OLD_SOCKET, src_dir_fd=use.place, dst_dir_fd=use.place)
     program = str(Path(__file__).resolve().with_name("_supervisor.py"))
@@ -268,31 +278,6 @@ def _log_tail(use: _Use) -> str:
     ):
         return "The end of its log:\n" + "".join(log.readlines()[-12:]).rstrip()
     return "It has no log."
-
-
-def _find_socket(use: _Use) -> Path | None:
-    """Tell where a server of this directory is reached: there, or where a link says if the path is too long."""
-    path = use.directory / SOCKET
-    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
-        return path
-    with suppressed(OSError, ConfigError):
-        path = Path(os.readlink(SOCKET, dir_fd=use.place))
-        return path if is_own(path.parent) else None
-    return None
-
-
-def _socket_path(directory: Path) -> Path:
-    """Tell where a new server of a directory listens: there, or in a short place with a name that is new each time."""
-    path = directory / SOCKET
-    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
-        return path
-    return _private() / "socket"
-
-
-def _private() -> Path:
-    """Make a directory with a name that no other user can know before."""
-    longest = LONGEST_SOCKET_PATH - len(f"/{PREFIX}12345678/{SOCKET}")
-    return Path(tempfile.mkdtemp(prefix=PREFIX, dir=short_home(longest)))
 
 
 def _identity(place: int) -> tuple[int, int]:

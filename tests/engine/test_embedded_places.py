@@ -371,7 +371,7 @@ def test_processes_agree_on_the_socket_of_a_directory_with_a_long_path(parent: P
 import sys; from redis_state.engine import embedded
 with embedded.start(sys.argv[1]) as server: print(server.pid, server.socket_path)"""
     with embedded.start(long) as server:
-        assert len(os.fsencode(server.socket_path)) <= embedded.LONGEST_SOCKET_PATH
+        assert len(os.fsencode(server.socket_path)) <= _place.LONGEST_SOCKET_PATH
         assert stat.S_IMODE(Path(server.socket_path).parent.stat().st_mode) == 0o700
         environ = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(parent), "XDG_RUNTIME_DIR": str(parent)}
         words = [sys.executable, "-c", program, str(long)]
@@ -393,7 +393,7 @@ with embedded.start(sys.argv[1]) as server: print(server.pid, server.socket_path
 def test_a_path_is_long_where_a_socket_does_not_fit(parent: Path, length: int) -> None:
     directory = parent / ("x" * (length - len(f"{parent}//{_supervisor.SOCKET}")))
     with embedded.start(directory) as server:
-        assert (server.socket_path == f"{directory}/{_supervisor.SOCKET}") == (length <= embedded.LONGEST_SOCKET_PATH)
+        assert (server.socket_path == f"{directory}/{_supervisor.SOCKET}") == (length <= _place.LONGEST_SOCKET_PATH)
         assert ask(server, "PING")
 
 
@@ -402,18 +402,21 @@ def test_a_path_is_long_where_a_socket_does_not_fit(parent: Path, length: int) -
 
 def test_an_interrupted_start_leaves_nothing(parent: Path) -> None:
     program = """
-import os, signal, sys, time
+import random, signal, sys
 from redis_state.engine import embedded
 signal.signal(signal.SIGALRM, signal.default_int_handler)
 interrupted = 0
-for n in range(16):
-    signal.setitimer(signal.ITIMER_REAL, 0.0005 + 0.006 * n)
+for n in range(150):
     try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0005 + random.random() * (0.006 if n % 2 else 0.08))
         server = embedded.start(sys.argv[1])
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0.00001 + random.random() * 0.003)
         server.close()
+        signal.setitimer(signal.ITIMER_REAL, 0)
     except KeyboardInterrupt:
         interrupted += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    server = None
 print(interrupted, flush=True)
 sys.stdin.readline()
 """
@@ -422,10 +425,18 @@ sys.stdin.readline()
     pipe = subprocess.PIPE
     with subprocess.Popen(words, env=environ, stdin=pipe, stdout=pipe, text=True) as user:
         assert user.stdout is not None
-        assert int(user.stdout.readline()) >= 3
+        assert int(user.stdout.readline()) >= 50
         eventually(lambda: processes_of(parent / "home") == [user.pid], "no process is left")
         assert os.listdir(parent / "home") == []
         user.communicate("\n", PATIENCE)
+
+
+def test_a_use_that_is_dropped_is_given_back(parent: Path) -> None:
+    kept = embedded.start(parent / "home")
+    embedded.start(parent / "home")
+    assert kept.pid, "the other use goes on"
+    del kept
+    eventually(lambda: not os.listdir(parent / "home"), "all files of the server are gone")
 
 
 def test_a_signal_handler_may_start_and_close_while_the_program_does(parent: Path) -> None:
