@@ -10,6 +10,7 @@ local locks = {}
 local now = math.floor(now_us / 1000)
 
 local DAY_MS = 86400000
+local TWO_DAYS_MS = '172800000'    -- text: a number would be written out at each call
 local HOUR_US = 3600000000
 local SWEEP_COUNT = 8    -- names dropped by the first grant of a lock in each hour: more than it adds
 local WAKE_MS = 10000    -- a wake-up that no waiter took; waiters ask again sooner by themselves
@@ -32,10 +33,11 @@ end
 
 -- Let a lease end `lease_ms` from now. The token outlives it by a day: later tokens are larger by the time alone.
 function locks.extend(key, fence, leases, name, lease_ms)
-  redis.call('PEXPIREAT', key, now + lease_ms)
+  local ends = string.format('%.0f', now + lease_ms)
+  redis.call('PEXPIREAT', key, ends)
   redis.call('PEXPIREAT', fence, now + lease_ms + DAY_MS)
-  redis.call('ZADD', leases, now + lease_ms, name)
-  redis.call('PEXPIRE', leases, 2 * DAY_MS)
+  redis.call('ZADD', leases, ends, name)
+  redis.call('PEXPIRE', leases, TWO_DAYS_MS)
 end
 
 -- Free a lock that is held, and wake the waiter that has waited longest.

@@ -21,7 +21,7 @@ local void_at = tonumber(ARGV[word_count])       -- server time in ms after whic
 KEYS[key_count], ARGV[word_count - 1], ARGV[word_count] = nil, nil, nil
 
 local EARLY_MS = 360000                          -- the longest deadline, and a minute for clocks that drift
-local KEPT_MS  = 900000
+local KEPT_MS  = '900000'                        -- text: a number would be written out at each call
 local NEVER, LOST = '', '?'                      -- in place of a reply: no copy acted; a record of one may be gone
 
 local refused    -- NEVER or LOST: a copy was void

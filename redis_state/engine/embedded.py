@@ -66,11 +66,10 @@ class Embedded:
     One that is dropped without being closed is closed, as a file is.
     """
 
-    def __init__(self) -> None:
-        self._use: _Use | None = None
-        self.socket_path = ""
-        self.directory = ""
-        self.binary = ""
+    _use: _Use | None = None
+    socket_path = ""
+    directory = ""
+    binary = ""
 
     @property
     def pid(self) -> int:
@@ -122,7 +121,7 @@ def start(path: str | os.PathLike[str] | None = None) -> Embedded:
         private = path is None
         wanted = make_private() if path is None else Path(path)
         try:
-            use = server._use = _join(wanted, private, id(server))
+            use = _join(server, wanted, private)
             greeting = _serve(use, monotonic() + READY_SECONDS)
         except BaseException:
             server.close()
@@ -140,32 +139,39 @@ def start(path: str | os.PathLike[str] | None = None) -> Embedded:
         return server
 
 
-def _join(path: Path, private: bool, holder: int) -> _Use:
+def _join(server: Embedded, path: Path, private: bool) -> _Use:
     """Become a user of a directory: one of those that this process counts, or the first."""
     deadline = monotonic() + READY_SECONDS
     while True:
         with suppress(FileNotFoundError):  # a private directory, just removed: it is made anew
-            use = _hold(path, private)
-            if use is not None:
-                use.holders.add(holder)
-                if not use.users.closed:  # by a signal handler, as of its last holder
-                    return use
+            use = _hold(server, path, private)
+            if use is not None and not use.users.closed:  # closed: by a signal handler, as of its last holder
+                return use
         if monotonic() > deadline:
             raise ServerUnavailable(f"the last server in {path} has no users and yet does not end")
         time.sleep(POLL_SECONDS)
 
 
-def _hold(path: Path, private: bool) -> _Use | None:
-    """Hold the lock of a user; None when the last server of this directory is just ending."""
+def _hold(server: Embedded, path: Path, private: bool) -> _Use | None:
+    """Hold the lock of a user; None when the last server of this directory is just ending.
+
+    ``server`` has its use before the use has it: what interrupts this can give back all that there is.
+    """
     directory, place = enter(path, USERS)
     use = None
     try:
         identity = _identity(place)
-        use = _uses.get(identity)
-        users = None if use is not None else _lock(place, USERS, fcntl.LOCK_SH)
-        if users is not None:
-            use = _uses[identity] = _Use(directory, identity, place, users, private)
+        use = server._use = _uses.get(identity)
+        if use is None and (users := _lock(place, USERS, fcntl.LOCK_SH)) is not None:
+            use = server._use = _Use(directory, identity, place, users, private)
+            _uses[identity] = use
+        if use is not None:
+            use.holders.add(id(server))
         return use
+    except BaseException:
+        if use is None:
+            _clear(place, "")
+        raise
     finally:
         if use is None or use.place != place:
             os.close(place)
@@ -179,16 +185,22 @@ def _give_back(use: _Use, holder: int) -> None:
     _uses.pop(use.identity, None)
     use.users.close()  # not LOCK_UN: that would take the lock from a fork as well
     try:
-        with suppressed(OSError):
-            unused = _lock(use.place, USERS, fcntl.LOCK_EX, os.O_RDWR)
-            if unused is not None:
-                with closing(unused):
-                    elected = _lock(use.place, SUPERVISOR, fcntl.LOCK_EX)
-                    if elected is not None:
-                        with closing(elected):
-                            clear(use.place, str(use.directory) if use.private else "")
+        _clear(use.place, str(use.directory) if use.private else "")
     finally:
         os.close(use.place)
+
+
+def _clear(place: int, private: str) -> None:
+    """Remove what servers left in a directory, unless it has a user or a supervisor."""
+    with suppressed(OSError):
+        unused = _lock(place, USERS, fcntl.LOCK_EX, os.O_RDWR)
+        if unused is None:
+            return
+        with closing(unused):
+            elected = _lock(place, SUPERVISOR, fcntl.LOCK_EX)
+            if elected is not None:
+                with closing(elected):
+                    clear(place, private)
 
 
 def _serve(use: _Use, deadline: float) -> dict[str, str]:

@@ -70,11 +70,13 @@ class Engine(EngineBase):
             step = next(plan)
             while True:
                 try:
-                    if isinstance(step, Pause):
+                    if isinstance(step, Op):
+                        answer: Any = self.run(step)
+                    elif isinstance(step, Pause):
                         sleep(step.seconds)
-                        answer: Any = None
+                        answer = None
                     else:
-                        answer = self.run(step) if isinstance(step, Op) else self.run_all(step)
+                        answer = self.run_all(step)
                 except RedisStateError as error:
                     step = plan.throw(error)
                 else:

@@ -130,7 +130,8 @@ class InFlight:
 
     def on_replies(self, replies: list[Any], state: ConnectionState, now: float) -> Next:
         """Take the replies to what was sent, or as many as came."""
-        reply = replies[0] if len(replies) == 1 and self.replies == 1 else self._split(replies)
+        one = len(replies) == 1 == self.op.replies and not self.needs_script
+        reply = replies[0] if one else self._split(replies)
         if type(reply) is not list:
             if isinstance(reply, Broken):
                 return self._fail(reply.error, state)

@@ -1,4 +1,4 @@
-"""What leaves a ``with`` block: a function made for each block, which keeps what the block holds. Sends nothing.
+"""What leaves a ``with`` block: an object made for each block, which keeps what the block holds. Sends nothing.
 
 A ``with`` statement (an exit stack, too) looks up ``__exit__`` before it calls ``__enter__``, and keeps what it found
 until the block is over. So a hold is kept by its block, and by nothing else: it is released by the same block in
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Sequence
 from threading import get_ident
 from types import CodeType
 from typing import Any
@@ -18,19 +18,30 @@ _looked_up: dict[int, weakref.ref[Block]] = {}  # by thread: the last one, until
 
 
 class Block:
-    """A ``with`` block, and what it holds. Made for each one, so it has no ``__init__``."""
+    """A ``with`` block, and what it holds: called when it is left. Made for each one, so it has no ``__init__``."""
 
     lock: Any  # None: looked up in the class, as an exit stack does
     held: Any = None
     code: CodeType | None = None  # what looked it up in the class
 
-    def leave(self, lock: Any) -> Any:
+    def __call__(self, *args: Any) -> Any:
+        (self.held or self.by_hand(args)).__exit__(*args[-3:])
+
+    def by_hand(self, args: Sequence[Any]) -> Any:
         """Return what was entered by hand, without a block: by this thread, if it entered any, and last."""
+        lock = self.lock or args[0]
         entered, here = lock._entered, get_ident()
         if not entered:
             raise RuntimeError(f"{lock!r} was not entered")
         mine = [place for place, held in enumerate(entered) if held.thread == here]
         return entered.pop(mine[-1] if mine else -1)
+
+
+class AsyncBlock(Block):
+    """The same, of an ``async with`` block."""
+
+    async def __call__(self, *args: Any) -> None:
+        await (self.held or self.by_hand(args)).__aexit__(*args[-3:])
 
 
 def entered(lock: Any, held: Any, block: Block | None) -> Any:
@@ -52,32 +63,15 @@ def entering(lock: Any) -> Block | None:
 
 
 class Exit:
-    """The attribute ``__exit__`` of a lock: a new function each time that it is looked up."""
+    """The attribute ``__exit__`` or ``__aexit__`` of a lock: a new block each time that it is looked up."""
 
-    def __get__(self, lock: Any, _: type) -> Callable[..., None]:
-        block = Block()
+    def __init__(self, block: type[Block]) -> None:
+        self._block = block
+
+    def __get__(self, lock: Any, _: type) -> Block:
+        block = self._block()
         block.lock = lock
         if lock is None:
             block.code = sys._getframe(1).f_code
         _looked_up[get_ident()] = weakref.ref(block)
-
-        def leave(*args: Any) -> None:
-            (block.held or block.leave(lock or args[0])).__exit__(*args[-3:])
-
-        return leave
-
-
-class AsyncExit:
-    """The attribute ``__aexit__``."""
-
-    def __get__(self, lock: Any, _: type) -> Callable[..., Any]:
-        block = Block()
-        block.lock = lock
-        if lock is None:
-            block.code = sys._getframe(1).f_code
-        _looked_up[get_ident()] = weakref.ref(block)
-
-        async def leave(*args: Any) -> None:
-            await (block.held or block.leave(lock or args[0])).__aexit__(*args[-3:])
-
-        return leave
+        return block

@@ -41,6 +41,7 @@ class LeaseHolder:
     _engine: Any  # of what a caller holds
     _renewer: Any  # what renews it
     thread = 0  # where it was taken
+    place: object = None  # in which context of that thread
     task: weakref.ref[Task[Any]] | None = None
     _flights = 0  # renewals on their way
     _least = NEVER  # the shortest length that these ask for

@@ -17,7 +17,7 @@ from redis_state.engine.op import Op
 from redis_state.errors import LockTimeout, RedisStateError
 from redis_state.keys import Keys, text_of
 from redis_state.lock import operations, own, waiting
-from redis_state.lock.block import Exit, entered, entering
+from redis_state.lock.block import Block, Exit, entered, entering
 from redis_state.lock.lease import LeaseHolder, noting
 from redis_state.lock.lost import Lost
 from redis_state.lock.operations import LEASE, LockInfo, Request
@@ -137,7 +137,7 @@ class Lock:
         ) -> None: ...
 
     else:
-        __exit__ = Exit()
+        __exit__ = Exit(Block)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Hold the lock while the function runs."""

@@ -21,7 +21,7 @@ from redis_state.errors import LockTimeout, RedisStateError
 from redis_state.keys import Keys, text_of
 from redis_state.lock import operations, own, waiting
 from redis_state.lock.batch import Parting
-from redis_state.lock.block import AsyncExit, entered, entering
+from redis_state.lock.block import AsyncBlock, Exit, entered, entering
 from redis_state.lock.lease import LeaseHolder, noting
 from redis_state.lock.lost import AsyncLost
 from redis_state.lock.operations import LEASE, LockInfo, Request
@@ -133,7 +133,7 @@ class Lock:
         ) -> None: ...
 
     else:
-        __aexit__ = AsyncExit()
+        __aexit__ = Exit(AsyncBlock)
 
     def __call__(self, function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
         """Hold the lock while the coroutine function runs."""

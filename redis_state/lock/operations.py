@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from redis_state.durations import DAY, seconds, to_ms
@@ -64,6 +65,9 @@ class LockInfo:
     note: str
 
 
+_NOWHERE: Mapping[str, str] = MappingProxyType({})
+
+
 class Request:
     """One acquisition: which lock, for whom, for how long.
 
@@ -92,7 +96,7 @@ class Request:
         self.note = note
         self.max_hold = max_hold
         self.owner = owner or new_owner()
-        self.elsewhere = {"fence": fence_key} if fence_key else {}  # slots of other keys than those of the name
+        self.elsewhere = {"fence": fence_key} if fence_key else _NOWHERE  # slots of other keys than those of the name
         self.first_lease = lease if max_hold is None else min(lease, max_hold)  # before it is renewed
 
     @property

@@ -27,15 +27,29 @@ PROCESS, THREAD, TASK = "another thread or task of this process", "this thread",
 MOST = 1000  # futures that are looked at before a wait counts as one for others
 
 _holds: dict[str, weakref.ref[LeaseHolder]] = {}
-_taken: ContextVar[tuple[str, ...]] = ContextVar("redis_state_taken", default=())  # holders, in this context
+
+
+class Place:
+    """A context of a thread. One that a pool copies for each job is another place in the pool's thread."""
+
+    __slots__ = ("thread",)
+
+    def __init__(self, thread: int) -> None:
+        self.thread = thread
+
+
+_nowhere = Place(0)
+_place: ContextVar[Place] = ContextVar("redis_state_place", default=_nowhere)
 
 
 def took(hold: LeaseHolder, this: weakref.ref[LeaseHolder] | None = None) -> None:
     """Remember that this thread has taken it. ``this`` refers to what is watched, and forgotten by who watches it."""
-    hold.thread = get_ident()
-    holder = hold.holder
-    _taken.set((*filter(_holds.__contains__, _taken.get()), holder))  # without those that are over
-    _holds[holder] = this or weakref.ref(hold, partial(_holds.pop, holder))
+    hold.thread = thread = get_ident()
+    place = _place.get()
+    if place.thread != thread:  # once for each: setting it each time would be felt
+        _place.set(place := Place(thread))
+    hold.place = place
+    _holds[hold.holder] = this or weakref.ref(hold, partial(_holds.pop, hold.holder))
 
 
 def took_async(hold: LeaseHolder, this: weakref.ref[LeaseHolder] | None = None) -> None:
@@ -61,7 +75,7 @@ def whose(name: str, holder: str, forever: bool) -> str:
     hold = _of(holder)
     if hold is None:
         return PROCESS if own_process(holder) else ""
-    if hold.thread != get_ident() or not (_loop_runs() or holder in _taken.get()):
+    if hold.thread != get_ident() or not (_loop_runs() or hold.place is _place.get()):
         return PROCESS
     _refuse(name, hold, THREAD, forever)
     return THREAD

@@ -89,9 +89,27 @@ def acquire(
     may do at first; else it is never shorter than asked for. ``whose`` tells who of this process the holder is, if it
     is one, and refuses a wait that cannot end.
     """
-    timeout = Timeout(seconds)
+    timeout, tries = Timeout(seconds), 0
     try:
-        lease = yield from _acquire(request, timeout, kept, whose)
+        while True:
+            sent = monotonic()
+            first = attempt(request, request.first_lease, queue=seconds != 0)
+            first.until = timeout.until
+            answer = yield first
+            if type(answer) is Granted:
+                lease = Lease(answer.fence, answer.now, sent + request.first_lease - CLOCK_RESOLUTION_S)
+                enough = request.first_lease / (4 if kept else 2)
+            else:
+                answer = _alive(request, answer)
+                lease = yield from _wait(request, answer, sent - answer.now, timeout, whose)
+                whole = kept or request.first_lease <= WAKEUP_LEASE_S
+                enough = min(WAKEUP_LEASE_S, request.first_lease) / 2 if whole else request.first_lease
+            sure = lease if lease.ends - monotonic() >= enough else (yield from _sure_of(lease, request, timeout))
+            if sure is not None:
+                break
+            tries += 1
+            if timeout.left() <= 0 or (seconds is None and tries == TRIES):
+                _too_short(request, timeout)
     except (OutcomeUnknown, ServerUnavailable) as error:
         if not timeout.is_spent_by(LONGEST_PAUSE):
             raise
@@ -102,8 +120,8 @@ def acquire(
         _tell_late(events, request, timeout, late)
         raise
     if events.hooks:
-        events.tell(LockAcquired(request.partition.namespace, request.name, lease.fence, timeout.spent()))
-    return lease
+        events.tell(LockAcquired(request.partition.namespace, request.name, sure.fence, timeout.spent()))
+    return sure
 
 
 def _tell_late(events: Events, request: Request, timeout: Timeout, late: LockTimeout) -> None:
@@ -111,30 +129,14 @@ def _tell_late(events: Events, request: Request, timeout: Timeout, late: LockTim
         events.tell(LockTimedOut(request.partition.namespace, request.name, timeout.spent(), late.holder))
 
 
-def _acquire(request: Request, timeout: Timeout, kept: bool, whose: Callable[[str, str, bool], str]) -> Plan[Lease]:
-    tries = 0
-    while True:
-        sent = monotonic()
-        first = attempt(request, request.first_lease, queue=timeout.seconds != 0)
-        answer = _alive(request, (yield timeout.bounds(first)))
-        if isinstance(answer, Granted):
-            lease = Lease(answer.fence, answer.now, sent + request.first_lease - CLOCK_RESOLUTION_S)
-            enough = request.first_lease / (4 if kept else 2)
-        else:
-            lease = yield from _wait(request, answer, sent - answer.now, timeout, whose)
-            whole = kept or request.first_lease <= WAKEUP_LEASE_S
-            enough = min(WAKEUP_LEASE_S, request.first_lease) / 2 if whole else request.first_lease
-        if lease.ends - monotonic() >= enough:
+def _sure_of(lease: Lease, request: Request, timeout: Timeout) -> Plan[Lease | None]:
+    """Renew a lease whose answer took long, or that is on trial and not renewed; None when it is over."""
+    sent = monotonic()
+    if (yield from do(timeout.bounds(renew(request, request.first_lease)))):
+        lease = lease._replace(ends=sent + request.first_lease - CLOCK_RESOLUTION_S)
+        if monotonic() < lease.ends:
             return lease
-        # The answer took long, or the lease is one on trial that is not renewed: make sure of it.
-        sent = monotonic()
-        if (yield from do(timeout.bounds(renew(request, request.first_lease)))):
-            lease = lease._replace(ends=sent + request.first_lease - CLOCK_RESOLUTION_S)
-            if monotonic() < lease.ends:
-                return lease
-        tries += 1
-        if timeout.left() <= 0 or (timeout.seconds is None and tries == TRIES):
-            _too_short(request, timeout)
+    return None
 
 
 def _wait(
@@ -193,7 +195,7 @@ def _too_short(request: Request, timeout: Timeout) -> NoReturn:
     raise LockTimeout(request.name, timeout.seconds, why=why)
 
 
-def _alive(request: Request, answer: Granted | Waiting | None) -> Granted | Waiting:
+def _alive(request: Request, answer: Any) -> Any:
     if answer is None:
         raise LockLost(request.name, "this acquisition was given up")
     return answer
