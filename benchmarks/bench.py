@@ -29,7 +29,8 @@ class BareConnection:
 
     def __init__(self, socket_path: str, db: int = 0) -> None:
         options = {"path": socket_path, "db": db, "socket_timeout": 30}
-        self._connection: Any = redis.UnixDomainSocketConnection(**options)  # type: ignore[abstract,no-untyped-call]
+        connection: Any = redis.UnixDomainSocketConnection(**options)  # type: ignore[abstract,no-untyped-call]
+        self._connection = connection
         self._connection.connect()
         self.close = self._connection.disconnect
         self._caller = secrets.token_urlsafe(12)

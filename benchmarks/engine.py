@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -195,7 +195,7 @@ def batch_of_writes(bench: Bench) -> Group:
     return _batch(bench, "record/increment, which writes", ops, pipeline)
 
 
-def _batch(bench: Bench, what: str, ops: list[Op[Any]], pipeline: Callable[[], object]) -> Group:
+def _batch(bench: Bench, what: str, ops: Sequence[Op[Any]], pipeline: Callable[[], object]) -> Group:
     engine = bench.engine
     single, together, theirs = f"{BATCH} x engine.run", f"one batch of {BATCH}", "redis-py pipeline of Script"
     return Group(

@@ -16,6 +16,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import median
 from typing import Any, TextIO
 
@@ -39,8 +40,13 @@ def alone(bench: Bench) -> Group:
     cases = []
     for name in (BARE, OURS, REDIS_LOCK, REDIS_PY):
         acquire, release = MAKERS[name](str(bench.socket_path), "alone")
-        cases.append(Case(name, lambda acquire=acquire, release=release: (acquire(), release())))
+        cases.append(Case(name, partial(_both, acquire, release)))
     return Group("Lock: acquire and release, nobody else", cases, [Goal(OURS, REDIS_PY, 0.5), Goal(OURS, BARE, 2.0)])
+
+
+def _both(acquire: Callable[[], object], release: Callable[[], object]) -> None:
+    acquire()
+    release()
 
 
 GROUPS: dict[str, Callable[[Bench], Group]] = {"lock": alone}
@@ -117,8 +123,7 @@ def round_of(name: str, bench: Bench, waiting: int, seconds: float, cell: Cell, 
     count = waiting + 1
     shared = Shared(count)
     children = [
-        _fork(lambda place=place: _want(MAKERS[name], str(bench.socket_path), shared, place, greedy))
-        for place in range(count)
+        _fork(partial(_want, MAKERS[name], str(bench.socket_path), shared, place, greedy)) for place in range(count)
     ]
     end = time.monotonic() + 20
     while min(shared.seen(place)[0] for place in range(count)) < 1 and time.monotonic() < end:
@@ -144,7 +149,7 @@ def _acquired(shared: Shared, count: int) -> int:
 
 
 def _commands(bench: Bench) -> int:
-    stats: dict[str, Any] = bench.client.info("commandstats")  # type: ignore[assignment]
+    stats: dict[str, Any] = bench.client.info("commandstats")
     return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("evalsha", "eval", "blpop"))
 
 

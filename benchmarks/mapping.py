@@ -14,6 +14,7 @@ from benchmarks.harness import Case, Goal, Group
 from benchmarks.peers import REDIS_DICT, TTL, Entry, Peer, all_peers
 from benchmarks.scripts import ADD
 from redis_state import Engine, Op, RecordMapping, ValueMapping
+from redis_state.engine.operation import ScriptOp
 
 TEN = 10
 RECORDS, VALUES = "RecordMapping", "ValueMapping"
@@ -165,6 +166,7 @@ def _bare(dicts: Dicts, make: Callable[[], Op[Any]]) -> Callable[[], object]:
 
     def ask() -> object:
         op = next(turns)
+        assert isinstance(op, ScriptOp)
         return dicts.bare.ask(dicts.bare.once(script.sha, op.keys, op.args))
 
     return ask

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pottery
-import walrus  # type: ignore[import-untyped]
+import walrus
 from pottery import InefficientAccessWarning
 from redis_dict import RedisDict
 

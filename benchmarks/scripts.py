@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from redis_state import Op
-from redis_state.engine.operation import Operation
+from redis_state.engine.operation import Operation, ScriptOp
 from redis_state.engine.registry import lua_directory
 from redis_state.engine.script import Script, parse
 from redis_state.keys import Keys
@@ -33,9 +32,9 @@ class Pair:
     name: str
     deduplicated: Script
     plain: Script
-    fill: Callable[[Operation], Op[Any]]
+    fill: Callable[[Operation], ScriptOp[Any]]
 
-    def op(self, which: Script) -> Op[Any]:
+    def op(self, which: Script) -> ScriptOp[Any]:
         """Return a call whose reply is a number, or nothing."""
         return self.fill(Operation(which, dict.fromkeys(which.tags, _last)))
 
@@ -48,7 +47,7 @@ def _source(name: str) -> str:
     return (lua_directory() / f"{name}.lua").read_text(encoding="utf-8")
 
 
-def _pair(name: str, fill: Callable[[Operation], Op[Any]], source: str = "") -> Pair:
+def _pair(name: str, fill: Callable[[Operation], ScriptOp[Any]], source: str = "") -> Pair:
     source = source or _source(name)
     deduplicated = parse(name, source, _source)
     # A deduplicated script is given the time; the plain one has to ask for it, if it needs it.
@@ -59,17 +58,17 @@ def _pair(name: str, fill: Callable[[Operation], Op[Any]], source: str = "") -> 
     return Pair(name, deduplicated, plain, fill)
 
 
-def _increment(increment: Operation) -> Op[Any]:
+def _increment(increment: Operation) -> ScriptOp[Any]:
     return increment(
         KEYS, "counter", companions=[], ttl_ms=7_200_000, owner="bench", token="", field="n", by="1", create=1
     )
 
 
-def _put(put: Operation) -> Op[Any]:
+def _put(put: Operation) -> ScriptOp[Any]:
     return put(KEYS, "text", ttl_ms=7_200_000, expected="", new=b"x" * 120)
 
 
-def _add(add: Operation) -> Op[Any]:
+def _add(add: Operation) -> ScriptOp[Any]:
     return add(KEYS, "least")
 
 

@@ -72,7 +72,7 @@ def _state(bench: Bench, database: int) -> RedisUploadState:
 def _memory(bench: Bench, database: int, uid: str) -> int:
     """Return the bytes that Redis uses for the keys of an upload."""
     client = bench.new_client(db=database)
-    return sum(client.memory_usage(key, samples=0) for key in client.scan_iter(f"*:{uid}", count=1000))
+    return sum(client.memory_usage(key, samples=0) or 0 for key in client.scan_iter(f"*:{uid}", count=1000))
 
 
 GROUPS: dict[str, Callable[[Bench], Group]] = {"upload-accept": accept, "upload-missing": missing}

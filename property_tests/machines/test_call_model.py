@@ -10,6 +10,7 @@ from hypothesis.stateful import rule
 from property_tests.machines.machine import TTL, Machine, Snapshot, everywhere, run
 from redis_state.engine.inflight import RECORD_KEPT_MS
 from redis_state.engine.op import Op, command
+from redis_state.engine.operation import ScriptOp
 from redis_state.engine.resolve import RECALL
 from redis_state.keys import Keys
 from redis_state.mapping.record_operations import RecordOperations
@@ -49,6 +50,7 @@ class Calls(Machine):
     )
     def send(self, caller: str, number: int, field: str, create: bool, ends: float) -> None:
         op = RECORDS.increment("a", field, 5, create=create)
+        assert isinstance(op, ScriptOp)
         identity = number, int((self.snapshot.now + ends) * 1000)
         words = (*op.keys, KEYS.key("record", caller), *op.args, *identity)
         said = self.engine.run(_evaluated(op, len(op.keys) + 1, *words))

@@ -16,7 +16,7 @@ from redis_state.engine.engine import Engine
 from redis_state.engine.op import Op
 from redis_state.errors import LockLost, RedisStateError, StaleToken
 from redis_state.events import ClaimEnded, ClaimTaken
-from redis_state.lock.lease import Ending, LeaseHolder, Renewal, noting
+from redis_state.lock.lease import LeaseHolder, Renewal, noting
 from redis_state.lock.lost import Lost
 from redis_state.lock.operations import LEASE, Request, checked_seconds
 from redis_state.lock.renewal import renewer
@@ -75,9 +75,10 @@ class ClaimBase(LeaseHolder):
         """End it in a ``with`` block. ``LockLost`` when it was ended before."""
         if self._why:
             raise LockLost(self.name, self._why)
-        return super()._ending()
+        return Ending(self)
 
     def _may_end_again(self, error: BaseException) -> bool:
+        """Tell whether the caller may end it once more, after an end that raised this."""
         if isinstance(error, StaleToken):
             self.lost.set()
             return False
@@ -91,6 +92,27 @@ class ClaimBase(LeaseHolder):
         if isinstance(error, Exception):
             return partial(this.fail, error), "the claim was not failed"
         return partial(this.release, error), "the claim was not handed back"
+
+
+class Ending:
+    """An end that a caller asked for: the claim is over from the first moment, unless it may be ended again."""
+
+    def __init__(self, claim: ClaimBase) -> None:
+        self._claim = claim
+        self.was_lost, self._ends = claim.lost.is_set(), claim.lost.ends
+
+    def __enter__(self) -> Self:
+        return self
+
+    def begin(self, why: str) -> None:
+        """End it, inside the block: an interrupt may come at any place."""
+        self._claim._ended(why)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if error is not None and self._claim._may_end_again(error):
+            self._claim._not_ended(self._ends)
+        else:
+            self._claim._renewer.drop(self._claim)
 
 
 class Claim(ClaimBase):

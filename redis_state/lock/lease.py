@@ -194,10 +194,6 @@ class LeaseHolder:
         """Renew the lease in a ``with`` block, on the caller's behalf."""
         return Renewing(self)
 
-    def _ending(self) -> Ending:
-        """End the hold in a ``with`` block, on the caller's behalf."""
-        return Ending(self)
-
     def _released(self, *, ours: bool) -> None:
         """Tell that the lock was released. ``LockLost`` when it was no longer the caller's."""
         self._renewer.drop(self)
@@ -212,10 +208,6 @@ class LeaseHolder:
     def _not_ended(self, ends: float) -> None:
         """Take an end back whose call failed: it may be called again, and a hold that is dropped then is freed."""
         self._why, self.lost.ends = "", ends
-
-    def _may_end_again(self, error: BaseException) -> bool:
-        """Tell whether the caller may end it once more, after an end that raised this."""
-        return isinstance(error, RedisStateError)
 
     def _ended(self, why: str) -> None:
         """It is no longer held, and was not lost: ``lost`` stays as it is."""
@@ -251,27 +243,6 @@ class Renewing:
             hold._renewer.drop(hold)
             raise LockLost(hold.name)
         hold._renewer.heed(hold)
-
-
-class Ending:
-    """An end that a caller asked for: the hold is over from the first moment, unless it may be ended again."""
-
-    def __init__(self, hold: LeaseHolder) -> None:
-        self._hold = hold
-        self.was_lost, self._ends = hold.lost.is_set(), hold.lost.ends
-
-    def __enter__(self) -> Self:
-        return self
-
-    def begin(self, why: str) -> None:
-        """End it, inside the block: an interrupt may come at any place."""
-        self._hold._ended(why)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if error is not None and self._hold._may_end_again(error):
-            self._hold._not_ended(self._ends)
-        else:
-            self._hold._renewer.drop(self._hold)
 
 
 class noting:  # noqa: N801  (it reads like `suppress`)

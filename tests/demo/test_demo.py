@@ -590,7 +590,7 @@ def test_plain_lines_come_once_a_second_and_events_at_once(monkeypatch: pytest.M
     out = io.StringIO()
     plain = view.choose_view(out)
     clock = iter([10.0, 10.0, 10.5, 11.1, 11.1])
-    monkeypatch.setattr(view.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(view.time, "monotonic", lambda: next(clock))  # type: ignore[attr-defined]
     for done in (1, 2, 3):
         plain.update(scene(done))
     plain.event(1.0, "container-1 killed")
@@ -713,7 +713,7 @@ def test_the_password_of_the_server_is_in_no_file_and_no_list_of_processes(tmp_p
 
 def sabotaged(monkeypatch: pytest.MonkeyPatch, sabotage: Callable[[Plan, Shared], object]) -> None:
     """Let something go wrong between the end of the work and the verdict."""
-    gather = run.gather
+    gather = run.gather  # type: ignore[attr-defined]
 
     def spoil_and_gather(plan: Plan, shared: Shared, *more: Any) -> Evidence:
         sabotage(plan, shared)

@@ -169,7 +169,7 @@ def test_a_handler_may_ask_for_the_default_engine_in_the_midst_of_its_making(
     monkeypatch: pytest.MonkeyPatch, server: Server
 ) -> None:
     """As a signal handler or a finalizer does, on the thread that is there already."""
-    real, asked = default.Engine, []
+    real, asked = default.Engine, []  # type: ignore[attr-defined]
 
     def interrupted(settings: Any) -> Engine:
         if not asked:

@@ -82,7 +82,7 @@ def interrupted(setup: str, body: str) -> int:
 def sent(ops: list[Op[Any]], monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Return every word that hiredis is given for some ops, also for those whose script the server lacks."""
     words: list[Any] = []
-    real = packing.pack_command
+    real = packing.pack_command  # type: ignore[attr-defined]
 
     def spy(given: tuple[Any, ...]) -> bytes:
         assert type(given) is tuple

@@ -28,6 +28,9 @@ class ProcessPool:
         self._pool.shutdown(cancel_futures=True)
 
 
+_start: Any = None  # the barrier, in each worker
+
+
 def _enlist(barrier: Any) -> None:
     global _start
     _start = barrier
