@@ -370,6 +370,19 @@ def test_repair_drops_what_others_broke(cache: RedisTextCache, server: Any, key:
     assert len(cache.cache) == left  # an entry without a place in the order cannot be told from what belongs to nothing
 
 
+@pytest.mark.parametrize("key", ["texts", "metadata", "expiries", "lru"])
+def test_a_pop_clears_what_is_left_of_an_entry(cache: RedisTextCache, server: Any, key: str) -> None:
+    cache.put("k", "text")
+    keys = cache.cache.entries.keys
+    with server.client() as client:
+        name = keys.key(key, "k")
+        client.hdel(name, "k") if key in ("texts", "metadata") else client.zrem(name, "k")
+        cache.cache.pop("k", None)
+        left = [client.hexists(keys.key(kind, "k"), "k") for kind in ("texts", "metadata")]
+        left += [client.zscore(keys.key(kind, "k"), "k") is not None for kind in ("lru", "expiries")]
+    assert not any(left)
+
+
 def test_repair_empties_a_shard_that_holds_what_belongs_to_nothing(cache: RedisTextCache, server: Any) -> None:
     cache.put("k", "text")
     with server.client() as client:

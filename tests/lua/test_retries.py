@@ -13,7 +13,7 @@ import redis
 from redis_state.engine.inflight import Caller, ConnectionState, InFlight
 from redis_state.engine.op import Op
 from redis_state.engine.registry import _source, all_scripts, script
-from redis_state.engine.script import parse
+from redis_state.engine.script import Script, parse
 from tests.support.raw import raw
 from tests.support.samples import OTHERS, SAMPLES, Sample
 from tests.support.servers import Server, available
@@ -22,6 +22,11 @@ ENDS = """
 local time, left = redis.call('TIME'), redis.call('PTTL', KEYS[1])
 return time[1] * 1000 + math.floor(time[2] / 1000) + left"""
 SCRIPTS = [found.name for found in all_scripts()]
+CALLS = sorted({*SCRIPTS, *SAMPLES})
+
+
+def _script(call: str) -> Script:
+    return script(call.partition(" ")[0])
 
 
 @pytest.fixture(scope="module", params=[*available()])
@@ -141,18 +146,18 @@ def send_again(line: redis.Redis, sample: Sample, op: Op[Any]) -> None:
     assert kind != "deduplicated" or late == first, "a late copy was answered in another way"
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("name", CALLS)
 def test_a_copy_changes_nothing_however_late(line: redis.Redis, name: str) -> None:
     assert name in SAMPLES, f"tests/support/samples.py needs a line for {name}"
     send_again(line, SAMPLES[name], SAMPLES[name].call())
 
 
-@pytest.mark.parametrize("name", [name for name in SCRIPTS if script(name).kind == "deduplicated"])
+@pytest.mark.parametrize("name", [name for name in CALLS if _script(name).kind == "deduplicated"])
 @pytest.mark.parametrize("kind", ["idempotent", "no-writes"])
 def test_a_wrong_class_is_noticed(line: redis.Redis, name: str, kind: str) -> None:
     op = SAMPLES[name].call()
     told = "local clock = include('lib/clock')\nlocal now_us = clock.us() "  # given to deduplicated scripts
-    lied = parse(name, told + _source(name).replace("Retry: deduplicated", f"Retry: {kind}"), _source)
+    lied = parse(name, told + _source(_script(name).name).replace("Retry: deduplicated", f"Retry: {kind}"), _source)
     line.script_load(lied.text)
     with pytest.raises(AssertionError):
         send_again(line, SAMPLES[name], raw(op, lied))
@@ -187,14 +192,14 @@ def test_a_copy_of_an_older_call_is_superseded(line: redis.Redis) -> None:
 
 
 def test_every_key_that_a_script_writes_gets_a_ttl(line: redis.Redis) -> None:
-    for name in SCRIPTS:
+    for name in CALLS:
         line.flushdb()
         run(line, *SAMPLES[name].before(), SAMPLES[name].call(), *OTHERS)
         forever = [key for key in line.keys("*") if line.pttl(key) < 0]  # type: ignore[union-attr,operator]
         assert not forever, (name, forever)
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("name", CALLS)
 def test_a_full_server_runs_what_frees_and_refuses_what_grows(line: redis.Redis, name: str) -> None:
     run(line, *SAMPLES[name].before())
     time.sleep(0.002)
@@ -202,7 +207,7 @@ def test_a_full_server_runs_what_frees_and_refuses_what_grows(line: redis.Redis,
     before = state(line)
     line.config_set("maxmemory", 1)
     try:
-        if script(name).allow_oom:
+        if _script(name).allow_oom:
             copies.arrive()
         else:
             with pytest.raises(redis.ResponseError, match="OOM|used memory"):

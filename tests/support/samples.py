@@ -145,6 +145,7 @@ def downloading() -> Op[Any]:
     return downloads.begin_once(DOWNLOADS, "a", {"total_bytes": 100})
 
 
+# One for each script, and more, named "script (what it does)", where a script does several things.
 SAMPLES: dict[str, Sample] = {
     "upload/open": Sample(opened),
     "upload/accept": Sample(lambda: arrived(0), lambda: [opened()]),
@@ -170,6 +171,12 @@ SAMPLES: dict[str, Sample] = {
     "call/recall": Sample(recalled),
     "claim/take": Sample(taken),
     "claim/settle": Sample(lambda: RECORD_SCRIPTS.fail(WANT, RECORDS, CLAIMED, 2**52, "error", 1), lambda: [taken()]),
+    "claim/settle (done)": Sample(
+        lambda: RECORD_SCRIPTS.confirm(WANT, RECORDS, CLAIMED, 2**52, {"kept": True}), lambda: [taken()]
+    ),
+    "claim/settle (released)": Sample(
+        lambda: RECORD_SCRIPTS.release(WANT, RECORDS, CLAIMED, 2**52, "why"), lambda: [taken()]
+    ),
     "claim/reopen": Sample(lambda: claims.reopen(RECORDS, "a"), taken_by_the_dead),
     "claim/stalled": Sample(lambda: claims.STALLED(KEYS, skip=0), taken_by_the_dead),
     "lock/acquire": Sample(acquired),
