@@ -28,7 +28,7 @@ LOCKS = (
     Mutant(
         name="lock/lease-without-end",
         file="lua/lib/locks.lua",
-        text="  redis.call('PEXPIREAT', key, now + lease_ms)\n",
+        text="  redis.call('PEXPIREAT', key, ends)\n",
         wrong="",
         why="the lock of a dead holder is never free",
         caught_by=MODEL,

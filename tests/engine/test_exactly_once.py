@@ -338,6 +338,7 @@ def test_threads_share_an_engine(proxy: Proxy, engine: Engine) -> None:
 def test_an_interrupted_call_leaves_the_engine_usable(proxy: Proxy, engine: Engine, server: Server) -> None:
     m = mapping(engine)
     m["k"] = {"n": 0}
+    m.increment("k", "n", 0)  # the server has the script now: what it answers to the interrupted call is a count
 
     class Interrupt(BaseException):
         pass
