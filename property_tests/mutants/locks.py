@@ -108,12 +108,12 @@ LOCKS = (
     Mutant(
         name="lock/check-then-act",
         file="redis_state/lock/waiting.py",
-        text="        answer = _alive(request, (yield timeout.bounds(first)))\n",
+        text="            answer = yield first\n",
         wrong=(
-            "        part, key = request.partition, request.partition.key('lock', request.name)\n"
-            "        if (yield command(part, 'EXISTS', key, read=bool)) is False:\n"
-            "            yield command(part, 'DEL', key, read=bool)\n"
-            "        answer = _alive(request, (yield timeout.bounds(first)))\n"
+            "            part, key = request.partition, request.partition.key('lock', request.name)\n"
+            "            if (yield command(part, 'EXISTS', key, read=bool)) is False:\n"
+            "                yield command(part, 'DEL', key, read=bool)\n"
+            "            answer = yield first\n"
         ),
         why="a lock that looked free is cleared and taken, in three commands",
         caught_by=PARALLEL,

@@ -49,8 +49,8 @@ PLACES = (
     Mutant(
         name="embedded/a-failed-start-leaves-its-files",
         file="redis_state/engine/embedded.py",
-        text="                    clear(use.place",
-        wrong="                    str(use.place",
+        text="                    clear(place",
+        wrong="                    str(place",
         why="what a start made stays when it fails",
         caught_by="tests/engine/test_embedded.py::test_no_server_anywhere_is_one_error_that_names_the_ways_out",
     ),
