@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 from redis_state.clock import monotonic
 from redis_state.config import Settings
-from redis_state.engine.faults import cannot_connect
+from redis_state.engine.faults import cannot_connect, nothing_listens
 from redis_state.engine.inflight import Callers, ConnectionState, InFlight, Next
 from redis_state.engine.op import Broken, Op
 from redis_state.engine.packing import pack
@@ -26,6 +26,7 @@ from redis_state.events import UNHEARD, CallFinished, CallRetried, Events, Scrip
 
 FIRST_PAUSE = 0.010  # seconds; the limit doubles with each attempt, and the pause is random below it
 LONGEST_PAUSE = 0.5
+LONGEST_REFUSED_PAUSE = 0.1  # where nothing listens: asking costs no server anything
 LEAST = 0.001  # seconds to connect in, at the least
 
 _RANDOM = random.SystemRandom()  # the application's seeded one is not ours to draw from
@@ -54,6 +55,7 @@ class Sleep:
     """Ask to do nothing for some seconds. Answer: None."""
 
     seconds: float
+    leave: bool  # first close all idle connections: the server says that it is not ours any more
 
 
 Effect: TypeAlias = Connect | list[Exchange] | Sleep  # the answer to exchanges is a list of their replies, in order
@@ -97,12 +99,13 @@ def deliver(
             if not pending:
                 break
             trouble = _trouble_of(replies[-1]) or trouble
-        pause = 0.0 if mended and attempt < 3 else _pause(attempt)
+        pause = 0.0 if mended and attempt < 3 else _pause(attempt, trouble)
         if now() + pause >= deadline:
             break
         _tell_again(events, pending, attempt, pause, "" if mended else str(trouble or ""))
-        if pause:
-            yield Sleep(pause)
+        if pause or state.leaves:
+            yield Sleep(pause, state.leaves)
+            state.leaves = False
     for call in pending:
         call.give_up(state, trouble, deadline - began)
     if events.hooks:
@@ -188,5 +191,6 @@ def _tell_again(events: Events, pending: Sequence[InFlight], attempt: int, pause
         events.report(CallRetried(pending[0].op.name, attempt + 1, pause, why))
 
 
-def _pause(attempt: int) -> float:
-    return _RANDOM.uniform(0.0, min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt, 10)))
+def _pause(attempt: int, trouble: BaseException | None) -> float:
+    longest = LONGEST_REFUSED_PAUSE if trouble is not None and nothing_listens(trouble) else LONGEST_PAUSE
+    return _RANDOM.uniform(0.0, min(longest, FIRST_PAUSE * 2 ** min(attempt, 10)))

@@ -131,6 +131,8 @@ class Engine(EngineBase):
                 elif type(effect) is Connect:
                     effect = delivery.send(self._connect(connection, effect))
                 else:
+                    if effect.leave:  # type: ignore[union-attr]
+                        self._hang_up()
                     sleep(effect.seconds)  # type: ignore[union-attr]
                     effect = next(delivery)
         except StopIteration as end:

@@ -153,6 +153,8 @@ class AsyncEngine(EngineBase):
                 elif type(effect) is Connect:
                     effect = delivery.send(await self._connect(connection, effect))
                 else:
+                    if effect.leave:  # type: ignore[union-attr]
+                        self._hang_up()
                     await asyncio.sleep(effect.seconds)  # type: ignore[union-attr]
                     effect = next(delivery)
         except StopIteration as end:

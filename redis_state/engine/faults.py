@@ -38,6 +38,8 @@ _NOT_NOW = re.compile(
     r"(?:^|[-\s])(LOADING|READONLY|MASTERDOWN|TRYAGAIN|CLUSTERDOWN|BUSY|NOREPLICAS|MISCONF|UNBLOCKED)\b"
     r"|can't write against a read only replica|Server is in the process of shutting down",
 )
+# Of a server that is no primary any more, or will not be ours: other connections to it bring nothing better.
+_LEAVE = re.compile(r"(?:^|[-\s])(READONLY|MASTERDOWN|UNBLOCKED|MISCONF)\b|can't write against a read only replica")
 _FULL = re.compile(r"(?:^|[-\s])OOM\b|command not allowed when used memory")
 _REFUSED = re.compile(r"(?:^|[-\s])(NOPERM|NOAUTH|WRONGPASS|MOVED|ASK|CROSSSLOT)\b|unknown command|ACL failure")
 _CLUSTER = redis_errors.AskError | redis_errors.ClusterCrossSlotError  # MovedError is an AskError
@@ -70,6 +72,11 @@ def classify(error: BaseException) -> Fault:
     if isinstance(error, redis_errors.NoPermissionError | _CLUSTER) or _REFUSED.search(text):
         return Fault.REFUSED
     return Fault.FAILED
+
+
+def is_to_leave(error: BaseException) -> bool:
+    """Tell whether a server says that it is no primary any more, or takes no writes for long."""
+    return isinstance(error, redis_errors.ReadOnlyError) or _LEAVE.search(str(error)) is not None
 
 
 def as_ours(error: BaseException, fault: Fault, name: str, server: Server) -> RedisStateError:

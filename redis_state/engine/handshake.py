@@ -18,7 +18,7 @@ from redis_state.engine.server_check import read_memory
 from redis_state.errors import ConfigError
 
 LARGEST_KEPT = 1 << 20  # bytes of a reply whose memory is used again for the next one
-_HELLO = (("TIME",), ("COMMAND", "INFO", "GETEX", "GET"), ("INFO", "memory"))
+_HELLO = (("TIME",), ("COMMAND", "INFO", "GETEX", "GET"), ("INFO", "memory"), ("ROLE",))
 _MODULES = pack(("EVAL", "return type(cmsgpack) == 'table' and type(cjson) == 'table' and 1 or 0", "0"))
 _TOO_OLD = "it lacks GETEX: Redis 6.2 or later, or Valkey 8 or later, is needed"
 
@@ -76,13 +76,21 @@ def greeting(server: Server) -> tuple[bytes, int]:
 
 
 def heard(state: ConnectionState, server: Server, replies: list[Any], asked: float) -> None:
-    """Take what the server said when the connection was made, and raise what it refused."""
-    *let_in, time, known, info = replies
+    """Take what the server said when the connection was made, and raise what it refused.
+
+    ``ReadOnlyError`` of a replica, whoever sent us there: it may be promoted in a moment, or its name may point to its
+    primary then. A server that does not tell its role, or not to us, is taken for a primary.
+    """
+    *let_in, time, known, info, role = replies
     for reply in (*let_in, time):
         if isinstance(reply, Exception):
             raise reply
     if isinstance(known, list) and known[0] is None and known[1:] != [None]:
         raise ConfigError(f"{server} is too old: {_TOO_OLD}")
+    if isinstance(role, list) and role[:1] == [b"slave"]:
+        state.leaves = True
+        of = f"{role[1].decode(errors='replace')}:{role[2]}"
+        raise redis.ReadOnlyError(f"it is a replica of {of}; connect to the primary, or promote this one")
     seconds = int(time[0]) + int(time[1]) / 1e6
     state.clock = seconds - (asked + monotonic()) / 2
     state.memory = read_memory(info)
@@ -92,7 +100,7 @@ def heard(state: ConnectionState, server: Server, replies: list[Any], asked: flo
 
 def to_ask(replies: list[Any]) -> bytes | None:
     """Return one question more, for what does not even know GET: an emulation, or a proxy before a real server."""
-    known = replies[-2]
+    known = replies[-3]
     told = isinstance(known, list) and any(known)
     return None if told or (isinstance(known, Exception) and "unknown command" not in str(known)) else _MODULES
 

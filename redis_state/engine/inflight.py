@@ -18,7 +18,7 @@ from enum import Enum
 from typing import Any, TypeAlias
 
 from redis_state.config import Server
-from redis_state.engine.faults import Fault, as_ours, classify, unavailable
+from redis_state.engine.faults import Fault, as_ours, classify, is_to_leave, unavailable
 from redis_state.engine.op import Broken, Op
 from redis_state.engine.server_check import Memory
 from redis_state.errors import OutcomeUnknown, RedisStateError
@@ -49,6 +49,7 @@ class ConnectionState:
         "clock",
         "connected",
         "healed",
+        "leaves",
         "loaded",
         "lost",
         "memory",
@@ -60,6 +61,7 @@ class ConnectionState:
         self.server = Server("tcp")  # the one that was connected to last
         self.memory = Memory()  # what it said about itself
         self.connected = False
+        self.leaves = False  # the server has just said that it is not ours any more
         self.loaded: set[str] = set()  # the scripts that batches brought over this connection
         self.clock = 0.0  # server seconds since 1970, less our monotonic seconds
         self.calls = self.lost = self.healed = self.scripts_loaded = 0
@@ -201,6 +203,7 @@ class InFlight:
             return Next.RETRY_NOW
         if fault in (Fault.LOST, Fault.NOT_NOW) or self.doubt:
             state.connected = False  # reconnect: the address may belong to another server by now
+            state.leaves = state.leaves or is_to_leave(error)
             return Next.RETRY
         self.outcome = as_ours(error, fault, self.name, state.server)
         return self._done()

@@ -22,7 +22,7 @@ PAGE = (ROOT / "docs" / "configuration.md").read_text()
 ALLOWED = re.search(r"^  \+evalsha [^`]*", PAGE, re.MULTILINE)
 WORDS = ALLOWED[0].split() if ALLOWED else []
 TO_SEND = {"evalsha", "eval", "script|load", "multi", "exec"}
-TO_LOOK = {"info", "command|info", "ping", "select"}  # named beside the list, with what they are good for
+TO_LOOK = {"info", "command|info", "role", "ping", "select"}  # named beside the list, with what they are good for
 
 
 @pytest.fixture

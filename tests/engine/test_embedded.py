@@ -25,9 +25,10 @@ import redis
 from redis_state.engine import embedded
 from redis_state.engine._supervisor import SERVER, SOCKET, USERS
 from redis_state.errors import ConfigError, ServerUnavailable
+from tests.support.waits import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 ROOT = Path(embedded.__file__).parents[2]
 PATIENCE = 15.0
@@ -109,13 +110,6 @@ def alive(pid: int) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     return False
-
-
-def eventually(claim: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not claim():
-        assert time.monotonic() < deadline, f"not within {PATIENCE} s: {what}"
-        time.sleep(0.005)
 
 
 def ask(server: embedded.Embedded, *request: str) -> Any:

@@ -23,9 +23,10 @@ from redis_state import Engine
 from redis_state.engine import _place, _supervisor, embedded
 from redis_state.errors import ConfigError, ServerUnavailable
 from tests.support import servers
+from tests.support.waits import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 ROOT = Path(embedded.__file__).parents[2]
 PATIENCE = 15.0
@@ -56,13 +57,6 @@ def parent() -> Iterator[Path]:
 @pytest.fixture(autouse=True)
 def _default_binary(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REDIS_STATE_SERVER", raising=False)
-
-
-def eventually(claim: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not claim():
-        assert time.monotonic() < deadline, f"not within {PATIENCE} s: {what}"
-        time.sleep(0.005)
 
 
 def everything(directory: Path) -> dict[str, tuple[os.stat_result, bytes]]:

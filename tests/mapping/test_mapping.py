@@ -17,6 +17,7 @@ from redis_state.mapping import SharedMapping
 from redis_state.mapping.record_operations import RecordOperations
 from redis_state.mapping.value_operations import ValueOperations
 from tests.support.servers import Server
+from tests.support.waits import eventually
 
 ODD_NAMES = [
     "",
@@ -34,18 +35,8 @@ ODD_NAMES = [
     "@version",
     "x" * 10_000,
 ]
-PATIENCE = 10.0  # seconds
 KINDS = {"records": (RecordMapping, 1), "values": (ValueMapping, 1), "records in 4": (RecordMapping, 4)}
 KINDS["values in 4"] = (ValueMapping, 4)
-
-
-def eventually(claim: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + PATIENCE
-    while not claim():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 @pytest.fixture(params=list(KINDS))

@@ -16,6 +16,7 @@ from redis_state.progress.watching import NEWS_WAIT
 from redis_state.state import Progress, RedisProgressState
 from tests.support.machine_lag import MachineLag
 from tests.support.servers import Server, available, newest
+from tests.support.waits import eventually
 
 PATIENCE = 10.0  # seconds
 SOON = 0.05  # seconds: a lease that is over soon
@@ -36,13 +37,6 @@ def hasty(engine: Engine) -> RedisProgressState:
 def either(request: pytest.FixtureRequest, engine: Engine) -> Iterator[RedisProgressState]:
     with Engine(engine.settings.with_changes(partitions=request.param)) as made:
         yield RedisProgressState(engine=made, completion_lease=SOON)
-
-
-def eventually(ask: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + PATIENCE
-    while not (answer := ask()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return answer
 
 
 # --- counting -----------------------------------------------------------------------------------------

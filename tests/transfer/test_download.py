@@ -11,8 +11,8 @@ import pytest
 from redis_state import ChunkOutOfRange, Engine, QuotaExceeded, UnknownSession
 from redis_state.state import Download, RedisDownloadState
 from tests.support.servers import Server
+from tests.support.waits import eventually
 
-PATIENCE = 10.0  # seconds
 SOON = 0.15  # seconds: a time to live that is over soon
 
 
@@ -25,13 +25,6 @@ def engines(request: pytest.FixtureRequest, engine: Engine) -> Iterator[Engine]:
 @pytest.fixture
 def state(engines: Engine) -> RedisDownloadState:
     return RedisDownloadState(container_id="c1", engine=engines, max_active_per_owner=2)
-
-
-def eventually(ask: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + PATIENCE
-    while not (answer := ask()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return answer
 
 
 def progress(download: Download) -> tuple[int, int]:

@@ -23,6 +23,7 @@ from redis_state import (
 )
 from redis_state.state import RedisUploadState
 from tests.support.servers import Server
+from tests.support.waits import eventually
 
 PATIENCE = 10.0  # seconds
 SOON = 0.15  # seconds: a time to live that is over soon
@@ -44,13 +45,6 @@ def state(engines: Engine) -> RedisUploadState:
 def mortal(engines: Engine) -> RedisUploadState:
     """The same, whose sessions die soon."""
     return RedisUploadState(engine=engines, ttl=SOON, max_open_per_owner=2, max_bytes_per_owner=100)
-
-
-def eventually(ask: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + PATIENCE
-    while not (answer := ask()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return answer
 
 
 def opened(state: RedisUploadState, size: int | None = 10, owner: str | None = "ann", **fields: Any) -> str:
