@@ -400,17 +400,19 @@ import random, signal, sys
 from redis_state.engine import embedded
 signal.signal(signal.SIGALRM, signal.default_int_handler)
 interrupted = 0
-for n in range(150):
+for n in range(100):
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.0005 + random.random() * (0.006 if n % 2 else 0.08))
-        server = embedded.start(sys.argv[1])
-        signal.setitimer(signal.ITIMER_REAL, 0.00001 + random.random() * 0.003)
-        server.close()
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.0005 + random.random() * (0.006 if n % 2 else 0.08))
+            server = embedded.start(sys.argv[1])
+            signal.setitimer(signal.ITIMER_REAL, 0.00001 + random.random() * 0.003)
+            server.close()
+        finally:  # an alarm may come here, too
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            server = None
     except KeyboardInterrupt:
         interrupted += 1
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    server = None
+server = None
 print(interrupted, flush=True)
 sys.stdin.readline()
 """
@@ -419,7 +421,7 @@ sys.stdin.readline()
     pipe = subprocess.PIPE
     with subprocess.Popen(words, env=environ, stdin=pipe, stdout=pipe, text=True) as user:
         assert user.stdout is not None
-        assert int(user.stdout.readline()) >= 50
+        assert int(user.stdout.readline()) >= 20
         eventually(lambda: processes_of(parent / "home") == [user.pid], "no process is left")
         assert os.listdir(parent / "home") == []
         user.communicate("\n", PATIENCE)
