@@ -6,6 +6,7 @@ under concurrency is one Lua script, run atomically by Redis. Importing connects
 
 from redis_state.claim import Claim
 from redis_state.config import Settings
+from redis_state.durability import Replicas, replicas
 from redis_state.engine.client import redis_client
 from redis_state.engine.default import configure, default_engine
 from redis_state.engine.engine import Batch, Engine, Status
@@ -87,6 +88,7 @@ __all__ = [
     "RecordMapping",
     "RedisStateError",
     "RedisStateManager",
+    "Replicas",
     "ScriptFailed",
     "SegmentOutOfRange",
     "ServerFull",
@@ -105,4 +107,5 @@ __all__ = [
     "configure",
     "default_engine",
     "redis_client",
+    "replicas",
 ]

@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
+from redis_state.durability import Replicas
 from redis_state.errors import ConfigError
 from redis_state.server_url import Server as Server
 from redis_state.server_url import parse_url as parse_url
@@ -56,6 +57,7 @@ class Settings:
     unsafe_server: str = "warn"  # what to do where a server's settings can evict state: "error", "warn", "ignore"
     text_budget: int | None = None  # bytes, of a text cache that is given none
     cache_server: Server | None = None  # of the ready-made caches, where they have one of their own
+    durability: Replicas | None = None  # how many replicas have a write before its call returns: see ``replicas``
 
     def __post_init__(self) -> None:
         for name in ("deadline", "socket_timeout", "connect_timeout"):
@@ -72,6 +74,10 @@ class Settings:
             raise ConfigError(f"unsafe_server={self.unsafe_server!r}: one of {', '.join(UNSAFE)}")
         if self.text_budget is not None:
             checked_budget("text_budget", self.text_budget)
+        if self.durability is not None and not isinstance(self.durability, Replicas):
+            raise ConfigError(f"durability={self.durability!r}: None, or redis_state.replicas(n)")
+        if self.durability is not None and self.server.kind == "embedded":
+            raise ConfigError("durability: an embedded server has no replicas")
 
     @classmethod
     def from_url(cls, url: str, **settings: Any) -> Settings:

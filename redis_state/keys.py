@@ -44,6 +44,7 @@
     j:<track>   zset     voice access: voices of a track -> last access, in us
     voices      zset     voice access: those of the partition -> last access, in us
     c:<caller>  string   a caller's last call: number and reply                    15 minutes
+    c:replicas  string   a mark behind a write that replicas are to confirm        a minute
 
 The braces put all keys of a partition into one hash slot, so that one script may change a record,
 its index, its companions and the record of the call together. A namespace holds no braces; a name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from property_tests.mutants.mutant import Mutant
 
 ONCE = "tests/engine/test_exactly_once.py::"
+DURABILITY = "tests/engine/test_durability.py::"
 CLOCK = "property_tests/schedules/test_call_clock.py"
 MODEL = "property_tests/machines/test_call_model.py"
 FAULTS = "property_tests/parallel/test_parallel_mapping.py::test_records_in_parallel_while_things_go_wrong"
@@ -212,5 +213,21 @@ CALLS = (
         wrong="            self._idle.append(connection)\n            raise",
         why="the reply to an interrupted call is taken for that of the next one",
         caught_by=ONCE + "test_an_interrupted_call_leaves_the_engine_usable",
+    ),
+    Mutant(
+        name="engine/wait-without-a-mark",
+        file="redis_state/engine/replicated.py",
+        text='    mark = ("SET", f"{op.partition.starts[\'record\']}replicas", "", "PX", MARK_KEPT_MS)\n',
+        wrong='    mark = ("ECHO", "OK")\n',
+        why="a call that was sent again is confirmed, though no replica has it",
+        caught_by=DURABILITY + "test_a_call_that_is_sent_again_is_not_confirmed_falsely",
+    ),
+    Mutant(
+        name="engine/lost-confirmation-counts",
+        file="redis_state/engine/replicated.py",
+        text="                if isinstance(number, Broken):\n                    answer = [[number]]\n",
+        wrong="                if isinstance(number, Broken):\n                    answer = [replies or [number]]\n",
+        why="a call whose WAIT had no answer counts as confirmed",
+        caught_by=DURABILITY + "test_what_was_lost_with_its_confirmation_is_not_confirmed",
     ),
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from redis_state.clock import monotonic
 from redis_state.config import Server, Settings
+from redis_state.durability import Replicas
 from redis_state.engine import embedded
 from redis_state.engine.batch import Batch as Batch
 from redis_state.engine.certificates import check_certificates
@@ -65,8 +66,9 @@ class EngineBase:
         self._past = ConnectionState()  # what those of lost connections have counted
         apart = settings.cache_server
         self._of_caches: Any = None  # an engine of the same kind, closed with this one
+        self._durable: dict[Replicas | None, Self] = {}  # the same
         if apart is not None and apart != settings.server:
-            self._of_caches = type(self)(replace(settings, server=apart))
+            self._of_caches = type(self)(replace(settings, server=apart, durability=None))
             self._of_caches.events = self.events
 
     @classmethod
@@ -86,6 +88,23 @@ class EngineBase:
             keys = Keys(namespace, prefix=self.settings.prefix, partitions=self.settings.partitions)
             self._keys[keys.namespace] = keys
         return keys
+
+    def durable(self, durability: Replicas | None) -> Self:
+        """Return an engine to the same server that asks replicas to confirm what it writes: see ``replicas``.
+
+        It has connections of its own, tells its events to the hooks of this one, and is closed with this one.
+        """
+        if durability == self.settings.durability:
+            return self
+        if durability not in self._durable:
+            made = type(self)(replace(self.settings, durability=durability, cache_server=None))
+            made.events = self.events
+            self._durable.setdefault(durability, made)
+        return self._durable[durability]
+
+    def _with_it(self) -> list[Any]:
+        """Return the engines that are closed with this one."""
+        return [*filter(None, [self._of_caches]), *self._durable.values()]
 
     def on_event(self, hook: Hook) -> Callable[[], None]:
         """Call a hook with each event from now on: see ``redis_state.events``. Returns a function that removes it."""

@@ -22,6 +22,7 @@ from redis_state.engine.batch import not_sent, raise_first, unanswered
 from redis_state.engine.connection import Connection
 from redis_state.engine.delivery import Connect, deliver
 from redis_state.engine.op import Op, Pause, Plan
+from redis_state.engine.replicated import confirmed
 from redis_state.engine.resolve import resolve
 from redis_state.errors import OutcomeUnknown, RedisStateError
 
@@ -105,8 +106,8 @@ class Engine(EngineBase):
         """Close all idle connections and give up the embedded server. The engine connects again when used."""
         self._hang_up()
         self._give_up_embedded()
-        if self._of_caches is not None:
-            self._of_caches.close()
+        for engine in self._with_it():
+            engine.close()
 
     def __enter__(self) -> Self:
         return self
@@ -122,6 +123,8 @@ class Engine(EngineBase):
             connection = Connection(self.settings)
             self._count(connection)
         delivery = deliver(ops, connection.state, self._callers, settings, events=self.events)
+        if settings.durability is not None:
+            delivery = confirmed(delivery, ops, settings.durability)
         try:
             effect = next(delivery)
             while True:

@@ -16,6 +16,7 @@ from redis_state.engine.batch import BatchBase, not_sent, raise_first, unanswere
 from redis_state.engine.connection_async import AsyncConnection
 from redis_state.engine.delivery import Connect, deliver
 from redis_state.engine.op import Op, Pause, Plan, earliest
+from redis_state.engine.replicated import confirmed
 from redis_state.engine.resolve import resolve
 from redis_state.errors import OutcomeUnknown, RedisStateError, ServerUnavailable
 
@@ -109,8 +110,8 @@ class AsyncEngine(EngineBase):
         """Close all idle connections and give up the embedded server, in any loop or none."""
         self._hang_up()
         self._give_up_embedded()
-        if self._of_caches is not None:
-            self._of_caches._drop()
+        for engine in self._with_it():
+            engine._drop()
 
     async def __aenter__(self) -> Self:
         return self
@@ -144,6 +145,8 @@ class AsyncEngine(EngineBase):
     async def _deliver(self, ops: Sequence[Op[Any]], settings: Settings, began: float) -> list[Any]:
         connection = self._lease()
         delivery = deliver(ops, connection.state, self._callers, settings, began=began, events=self.events)
+        if settings.durability is not None:
+            delivery = confirmed(delivery, ops, settings.durability)
         try:
             effect = next(delivery)
             while True:

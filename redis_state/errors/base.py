@@ -63,7 +63,19 @@ class OutcomeUnknown(CallError, TimeoutError):
 
 
 class NotReplicated(CallError):
-    """Applied by the primary, but fewer replicas than asked for have confirmed it in time."""
+    """Applied by the primary, but fewer replicas than asked for have confirmed it in time.
+
+    ``result`` is what the call would have returned, ``replicas`` how many have it for certain. The write stands, and
+    may still reach the replicas; it is lost only if the primary is.
+    """
+
+    def __init__(self, message: str, result: Any = None, replicas: int = 0) -> None:
+        super().__init__(message)
+        self.result = result
+        self.replicas = replicas
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NotReplicated, (self.args[0], self.result, self.replicas)
 
 
 class ScriptFailed(CallError):

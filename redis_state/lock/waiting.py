@@ -19,6 +19,7 @@ from redis_state.errors import (
     ComputeTimeout,
     LockLost,
     LockTimeout,
+    NotReplicated,
     OutcomeUnknown,
     ServerFull,
     ServerRefused,
@@ -176,6 +177,8 @@ def left_behind(error: BaseException) -> Literal["nothing", "later", "now"]:
     """
     if isinstance(error, (ComputeFailed, ComputeTimeout, ServerFull, ServerRefused)):
         return "nothing"
+    if isinstance(error, NotReplicated):
+        return "now"
     if isinstance(error, LockTimeout):
         return "nothing" if error.__cause__ is None else "later"
     return "later" if isinstance(error, CallError) else "now"

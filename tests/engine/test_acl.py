@@ -22,7 +22,14 @@ PAGE = (ROOT / "docs" / "configuration.md").read_text()
 ALLOWED = re.search(r"^  \+evalsha [^`]*", PAGE, re.MULTILINE)
 WORDS = ALLOWED[0].split() if ALLOWED else []
 TO_SEND = {"evalsha", "eval", "script|load", "multi", "exec"}
-TO_LOOK = {"info", "command|info", "role", "ping", "select"}  # named beside the list, with what they are good for
+TO_LOOK = {
+    "info",
+    "command|info",
+    "role",
+    "ping",
+    "select",
+    "wait",
+}  # named beside the list, with what they are good for
 
 
 @pytest.fixture

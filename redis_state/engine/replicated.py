@@ -1,0 +1,81 @@
+"""Calls that replicas confirm. Pure: it stands around ``delivery``, and changes what that sends and hears.
+
+Behind the calls of an exchange go, on the same connection, a write of our own and ``WAIT``. The write makes the answer
+true: WAIT counts the replicas that have what *this connection* wrote last, and a copy of a call on a new connection
+writes nothing, so WAIT alone would confirm what no replica has. An exchange whose WAIT has no answer counts as lost:
+its calls are sent again, as copies, and WAIT is asked about them there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from redis_state.clock import monotonic
+from redis_state.durability import Replicas
+from redis_state.durations import to_ms
+from redis_state.engine.delivery import Effect, Exchange
+from redis_state.engine.op import Broken, Op
+from redis_state.engine.packing import pack
+from redis_state.errors import NotReplicated
+
+MARK_KEPT_MS = 60_000
+LEAST_WAIT_S = 0.001
+PART_OF_CALL = 0.75  # of what is left of a call's time: its answer must come before that is over
+
+
+def confirmed(
+    delivery: Generator[Effect, Any, list[Any]], ops: Sequence[Op[Any]], asked: Replicas
+) -> Generator[Effect, Any, list[Any]]:
+    """Follow a delivery, and let replicas confirm what it writes. A result that they did not is ``NotReplicated``."""
+    writing = [op for op in ops if _writes(op)]
+    if not writing:
+        return (yield from delivery)
+    longest = min(asked.timeout, *map(_longest_wait, writing))
+    have = asked.number  # of the exchanges so far, the fewest replicas that had one
+    try:
+        effect = next(delivery)
+        while True:
+            answer = yield effect if type(effect) is not list else [_with_wait(effect[0], writing[0], asked, longest)]
+            if type(effect) is list:
+                *replies, mark, number = answer[0] if len(answer[0]) > 2 else (None, None, *answer[0])
+                if isinstance(number, Broken):
+                    answer = [[number]]
+                else:  # an error in place of either is no confirmation
+                    have = min(have, number) if mark == b"OK" and isinstance(number, int) else 0
+                    answer = [replies]
+            effect = delivery.send(answer)
+    except StopIteration as end:
+        outcomes: list[Any] = end.value
+    if have >= asked.number:
+        return outcomes
+    return [
+        outcome if not _writes(op) or isinstance(outcome, BaseException) else _not_replicated(op, outcome, have, asked)
+        for op, outcome in zip(ops, outcomes, strict=True)
+    ]
+
+
+def _with_wait(exchange: Exchange, op: Op[Any], asked: Replicas, longest: float) -> Exchange:
+    """Put the mark and WAIT behind what is sent. It waits for less where the call is nearly over."""
+    assert op.partition is not None
+    wait = max(LEAST_WAIT_S, min(longest, PART_OF_CALL * (exchange.end - monotonic())))
+    mark = ("SET", f"{op.partition.starts['record']}replicas", "", "PX", MARK_KEPT_MS)
+    exchange.payload += pack(mark) + pack(("WAIT", asked.number, to_ms(wait)))
+    exchange.replies += 2
+    exchange.blocks += wait
+    return exchange
+
+
+def _writes(op: Op[Any]) -> bool:
+    return op.script is not None and op.script.kind != "no-writes"
+
+
+def _longest_wait(op: Op[Any]) -> float:
+    """Return a third of the lease that an op asks for, so that most of it is left when it is confirmed."""
+    lease_ms = getattr(op, "given", {}).get("lease_ms")
+    return lease_ms / 3000 if lease_ms else float("inf")
+
+
+def _not_replicated(op: Op[Any], result: Any, have: int, asked: Replicas) -> NotReplicated:
+    why = f"{op.name}: applied, but {have} of {asked.number} replicas confirmed it within {asked.timeout:g} s"
+    return NotReplicated(why, result, have)
