@@ -143,5 +143,5 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Three processes of the example tus server, and a Redis of their own."""
     from tests.support.tus_fleet import Fleet  # needs more than most tests do
 
-    with Server() as redis, Fleet(redis.url, tmp_path_factory.mktemp("uploads")) as made:
+    with Server() as redis, Fleet(redis.url, tmp_path_factory.mktemp("uploads"), words=("--patience", "4")) as made:
         yield made

@@ -122,4 +122,4 @@ class Offsets(Machine):
 
 @everywhere
 def test_an_upload_in_order_is_a_number(kind: str) -> None:
-    run(Offsets, kind, examples=40)
+    run(Offsets, kind, examples=24)

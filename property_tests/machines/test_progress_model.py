@@ -212,4 +212,4 @@ def _plain(found: Progress | None) -> tuple[Any, ...]:
 
 @everywhere
 def test_progress_equals_its_model(kind: str) -> None:
-    run(Runs, kind, examples=80)
+    run(Runs, kind, examples=50)

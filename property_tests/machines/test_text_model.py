@@ -225,4 +225,4 @@ class TextCache(Machine):
 
 @everywhere
 def test_the_cache_does_what_the_model_does(kind: str) -> None:
-    run(TextCache, kind, examples=50)
+    run(TextCache, kind, examples=36)

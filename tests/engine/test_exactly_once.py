@@ -34,7 +34,7 @@ NEWEST = newest()
 @pytest.fixture
 def times(request: pytest.FixtureRequest) -> int:
     """How often each process does it: in full on one server, and to be sure on the others."""
-    return 2000 if request.node.callspec.params["server"] == NEWEST else 200
+    return 1000 if request.node.callspec.params["server"] == NEWEST else 200
 
 
 @pytest.fixture(scope="module", params=[*available()])

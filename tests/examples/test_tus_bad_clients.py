@@ -175,7 +175,7 @@ def test_a_full_redis_is_told(tmp_path: Path) -> None:
 
 
 def test_a_redis_that_is_away_is_no_fault_of_the_client(tmp_path: Path) -> None:
-    with Server() as redis, Fleet(redis.url, tmp_path, 1) as fleet:
+    with Server() as redis, Fleet(redis.url, tmp_path, 1, REDIS_STATE_DEADLINE="1") as fleet:
         url = create(fleet, 10)
         redis.stop()
         answer = requests.head(url, headers={"Tus-Resumable": "1.0.0"}, timeout=PATIENCE)

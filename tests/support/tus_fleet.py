@@ -30,9 +30,11 @@ PATCH = {**TUS, "Content-Type": "application/offset+octet-stream"}
 class Fleet:
     """Processes of the server, and where they listen. ``words`` are more of its command line."""
 
-    def __init__(self, redis_url: str, directory: Path, size: int = 3, words: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, redis_url: str, directory: Path, size: int = 3, words: tuple[str, ...] = (), **environ: str
+    ) -> None:
         self.directory, self.redis_url = directory, redis_url
-        self._environ = {**os.environ, "REDIS_URL": redis_url, "REDIS_STATE_PREFIX": PREFIX}
+        self._environ = {**os.environ, "REDIS_URL": redis_url, "REDIS_STATE_PREFIX": PREFIX, **environ}
         self._words = words
         self.ports = [free_port() for _ in range(size)]
         self.processes = [self._start(port) for port in self.ports]
