@@ -119,9 +119,9 @@ def test_a_server_that_hides_what_it_knows_is_used(ping: Any) -> None:
 
 
 def test_an_emulation_is_refused_by_what_its_scripts_lack() -> None:
-    unknown = [b"time", [None, None], b"info"]
+    unknown = [b"time", [None, None], b"info", b"role"]
     assert to_ask(unknown)
-    assert to_ask([b"time", [None, [b"get"]], b"info"]) is None  # an old server, which is refused as such
+    assert to_ask([b"time", [None, [b"get"]], b"info", b"role"]) is None  # an old server, which is refused as such
     with pytest.raises(ConfigError, match=r"is an emulation.*cmsgpack.*embedded://"):
         heard_more(Engine.from_url("redis://localhost").settings.server, 0)
     heard_more(Engine.from_url("redis://localhost").settings.server, 1)
