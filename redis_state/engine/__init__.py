@@ -11,6 +11,7 @@
     engine, engine_async    the engines, blocking and asyncio: the only code that sends
     base, batch          what both engines share; several operations at once
     delivery             how calls are carried to their outcomes; both engines follow it
+    replicated           the same, with replicas that confirm what was written
     inflight, packing    a call in flight: its identity, its copies, its bytes
     resolve              what became of a call whose outcome is unknown
     faults, foreign      what an error means for a call; errors that the application raised in it
