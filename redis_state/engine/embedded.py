@@ -34,7 +34,6 @@ import fcntl
 
 READY_SECONDS = 10.0
 POLL_SECONDS = 0.005
-
 log = logging.getLogger("redis_state")
 
 
@@ -158,9 +157,10 @@ def _hold(server: Embedded, path: Path, private: bool) -> _Use | None:
     ``server`` has its use before the use has it: what interrupts this can give back all that there is.
     """
     directory, place = enter(path, USERS)
-    use = None
+    use = users = None
     try:
-        identity = _identity(place)
+        found = os.fstat(place)
+        identity = found.st_dev, found.st_ino
         use = server._use = _uses.get(identity)
         if use is None and (users := _lock(place, USERS, fcntl.LOCK_SH)) is not None:
             use = server._use = _Use(directory, identity, place, users, private)
@@ -170,6 +170,8 @@ def _hold(server: Embedded, path: Path, private: bool) -> _Use | None:
         return use
     except BaseException:
         if use is None:
+            if users is not None:
+                users.close()
             _clear(place, "")
         raise
     finally:
@@ -220,7 +222,7 @@ def _serve(use: _Use, deadline: float) -> dict[str, str]:
         started |= _elect(use, started)
         path = find_socket(use.directory, use.place)
         greeting = None if path is None else greet(path, deadline - monotonic())
-        if path is not None and greeting is not None:
+        if greeting is not None:
             use.socket_path = str(path)
             return greeting
         if monotonic() > deadline:
@@ -230,18 +232,19 @@ def _serve(use: _Use, deadline: float) -> dict[str, str]:
 
 def _elect(use: _Use, again: bool) -> bool:
     """Start a supervisor if there is none; tell whether it was so."""
+    elected = None
     use.electing = True
     try:
         elected = _lock(use.place, SUPERVISOR, fcntl.LOCK_EX)
-        if elected is None:
-            return False
-        with closing(elected):
+        if elected is not None:
             if again:
                 raise ServerUnavailable(f"the embedded server in {use.directory} ended at once. {_log_tail(use)}")
             _start_supervisor(elected.fileno(), use)
-            return True
+        return elected is not None
     finally:
         use.electing = False
+        if elected is not None:
+            elected.close()
 
 
 def _lock(place: int, name: str, kind: int, how: int = os.O_RDWR | os.O_CREAT) -> FileIO | None:
@@ -250,12 +253,15 @@ def _lock(place: int, name: str, kind: int, how: int = os.O_RDWR | os.O_CREAT) -
     The file object owns the descriptor before it is locked, so an interrupt at any moment leaves no lock behind.
     """
     lock = FileIO(name, "rb+", opener=lambda name, _: os.open(name, how | os.O_NOFOLLOW, 0o600, dir_fd=place))
-    with suppress(BlockingIOError, FileNotFoundError):
-        fcntl.flock(lock, kind | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(lock.fileno()), os.stat(name, dir_fd=place, follow_symlinks=False)):
-            return lock
-    lock.close()
-    return None
+    try:
+        got = False
+        with suppress(BlockingIOError, FileNotFoundError):
+            fcntl.flock(lock, kind | fcntl.LOCK_NB)
+            got = os.path.samestat(os.fstat(lock.fileno()), os.stat(name, dir_fd=place, follow_symlinks=False))
+    finally:
+        if not got:  # by name: what an exception refers to would keep it open
+            lock.close()
+    return lock if got else None
 
 
 def _start_supervisor(elected: int, use: _Use) -> None:
@@ -290,8 +296,3 @@ def _log_tail(use: _Use) -> str:
     ):
         return "The end of its log:\n" + "".join(log.readlines()[-12:]).rstrip()
     return "It has no log."
-
-
-def _identity(place: int) -> tuple[int, int]:
-    found = os.fstat(place)
-    return found.st_dev, found.st_ino

@@ -36,6 +36,7 @@ def confirmed(
     try:
         effect = next(delivery)
         while True:
+            ahead = _bring_script(effect[0], ops) if type(effect) is list else 0
             answer = yield effect if type(effect) is not list else [_with_wait(effect[0], writing[0], asked, longest)]
             if type(effect) is list:
                 *replies, mark, number = answer[0] if len(answer[0]) > 2 else (None, None, *answer[0])
@@ -43,7 +44,7 @@ def confirmed(
                     answer = [[number]]
                 else:  # an error in place of either is no confirmation
                     have = min(have, number) if mark == b"OK" and isinstance(number, int) else 0
-                    answer = [replies]
+                    answer = [replies[ahead:]]
             effect = delivery.send(answer)
     except StopIteration as end:
         outcomes: list[Any] = end.value
@@ -53,6 +54,21 @@ def confirmed(
         outcome if not _writes(op) or isinstance(outcome, BaseException) else _not_replicated(op, outcome, have, asked)
         for op, outcome in zip(ops, outcomes, strict=True)
     ]
+
+
+def _bring_script(exchange: Exchange, ops: Sequence[Op[Any]]) -> int:
+    """Put the script of a call ahead of it, once for a connection; return how many replies that has.
+
+    Where it is missing, WAIT would wait behind a call that did not run. (Batches bring theirs anyway.)
+    """
+    script, state = ops[0].script, exchange.node
+    if len(ops) > 1 or script is None or state is None or script.sha in state.loaded:
+        return 0
+    state.loaded.add(script.sha)
+    state.scripts_loaded += 1
+    exchange.payload = pack(("SCRIPT", "LOAD", script.text)) + exchange.payload
+    exchange.replies += 1
+    return 1
 
 
 def _with_wait(exchange: Exchange, op: Op[Any], asked: Replicas, longest: float) -> Exchange:

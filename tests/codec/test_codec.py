@@ -519,7 +519,7 @@ def test_eight_threads_share_the_codec():
 
     def work(number: int) -> int:
         count = 0
-        while clock.monotonic() < until:
+        while not count or clock.monotonic() < until:
             value = values[(number + count) % len(values)]
             assert same(decode(encode(value)), value)
             count += 1

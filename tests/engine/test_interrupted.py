@@ -137,6 +137,7 @@ def test_signals_that_come_again_and_again_prolong_no_call(
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # raised in a hook of the collector's
 @pytest.mark.parametrize("pause", [0.0003, 0.0007, 0.002])
 def test_interrupted_calls_leave_no_connections_behind(
     stalled: Server, alarm: Callable[..., None], pause: float

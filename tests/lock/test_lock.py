@@ -294,8 +294,8 @@ def test_an_interrupted_waiter_leaves_the_queue(locks: Locks, engine: Engine, mo
 
 
 def test_a_lease_is_renewed_while_it_is_held(locks: Locks) -> None:
-    with locks.lock("a", lease=0.4) as this:
-        time.sleep(1.2)
+    with locks.lock("a", lease=0.8) as this:
+        time.sleep(2.0)
         this.check()
         assert locks.inspect("a") is not None
 

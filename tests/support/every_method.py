@@ -24,6 +24,7 @@ from redis_state import (
     Pause,
     Record,
     RecordMapping,
+    Replicas,
     ValueMapping,
     aio,
     cache,
@@ -48,7 +49,7 @@ ARGUMENTS: dict[str, Callable[[str], Any]] = {
     **dict.fromkeys(("data", "value", "fields", "updates", "default", "upload_data"), lambda _: {"n": 1}),
     **dict.fromkeys(("items", "other"), lambda name: {name: {"n": 1}}),
     **dict.fromkeys(("keys", "names"), lambda name: [name]),
-    **dict.fromkeys(("kind", "error", "trace", "_"), lambda _: None),
+    **dict.fromkeys(("kind", "error", "trace", "durability", "_"), lambda _: None),
     **dict.fromkeys(("timeout", "within"), lambda _: OWN_TIME_OUT),
     "texts": lambda name: {name: "text"},
     "content": lambda _: "text",
@@ -148,6 +149,7 @@ WITHOUT_SERVER = {
     LockInfo,
     Op,
     Pause,
+    Replicas,
     state.Offset,
     state.Usage,
 }  # classes that only describe; so do frozen dataclasses
@@ -158,7 +160,7 @@ GIVEN_OUT = {Batch, aio.AsyncBatch, aio.Taking}  # by a method that is called he
 _LEASE = {"__enter__", "check", "remaining"}
 _RECORD = {"__contains__", "__eq__", "__getitem__", "__iter__", "__len__", "copy", "get", "items", "keys", "values"}
 LOCAL: dict[str, set[str]] = {
-    "Engine": {"__enter__", "__exit__", "close", "keys", "on_event", "status"},
+    "Engine": {"__enter__", "__exit__", "close", "durable", "keys", "on_event", "status"},
     "Held": _LEASE,
     "Claim": _LEASE,
     "Record": _RECORD,
