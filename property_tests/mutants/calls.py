@@ -225,8 +225,8 @@ CALLS = (
     Mutant(
         name="engine/lost-confirmation-counts",
         file="redis_state/engine/replicated.py",
-        text="                if isinstance(number, Broken):\n                    answer = [[number]]\n",
-        wrong="                if isinstance(number, Broken):\n                    answer = [replies or [number]]\n",
+        text="                    answer = [replies[-1:]]\n",
+        wrong="                    answer = [replies[ahead : ahead + 1]]\n",
         why="a call whose WAIT had no answer counts as confirmed",
         caught_by=DURABILITY + "test_what_was_lost_with_its_confirmation_is_not_confirmed",
     ),

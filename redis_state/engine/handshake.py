@@ -78,8 +78,8 @@ def greeting(server: Server) -> tuple[bytes, int]:
 def heard(state: ConnectionState, server: Server, replies: list[Any], asked: float) -> None:
     """Take what the server said when the connection was made, and raise what it refused.
 
-    ``ReadOnlyError`` of a replica, whoever sent us there: it may be promoted in a moment, or its name may point to its
-    primary then. A server that does not tell its role, or not to us, is taken for a primary.
+    ``ReadOnlyError`` of a replica: it may be promoted in a moment, or its name may point to its primary then. A server
+    that does not tell its role, or not to us, is taken for a primary.
     """
     *let_in, time, known, info, role = replies
     for reply in (*let_in, time):

@@ -39,12 +39,13 @@ def confirmed(
             ahead = _bring_script(effect[0], ops) if type(effect) is list else 0
             answer = yield effect if type(effect) is not list else [_with_wait(effect[0], writing[0], asked, longest)]
             if type(effect) is list:
-                *replies, mark, number = answer[0] if len(answer[0]) > 2 else (None, None, *answer[0])
-                if isinstance(number, Broken):
-                    answer = [[number]]
+                replies = answer[0]
+                if isinstance(replies[-1], Broken):
+                    answer = [replies[-1:]]
                 else:  # an error in place of either is no confirmation
+                    mark, number = replies[-2:]
                     have = min(have, number) if mark == b"OK" and isinstance(number, int) else 0
-                    answer = [replies[ahead:]]
+                    answer = [replies[ahead:-2]]
             effect = delivery.send(answer)
     except StopIteration as end:
         outcomes: list[Any] = end.value
@@ -83,7 +84,8 @@ def _with_wait(exchange: Exchange, op: Op[Any], asked: Replicas, longest: float)
 
 
 def _writes(op: Op[Any]) -> bool:
-    return op.script is not None and op.script.kind != "no-writes"
+    """Tell whether a caller would miss it: a read that only notes that it was one is not worth a wait."""
+    return op.script is not None and op.script.kind not in ("no-writes", "fallback")
 
 
 def _longest_wait(op: Op[Any]) -> float:

@@ -30,7 +30,10 @@ _holds: dict[str, weakref.ref[LeaseHolder]] = {}
 
 
 class Place:
-    """A context of a thread. One that a pool copies for each job is another place in the pool's thread."""
+    """A context of a thread, with the copies of it that run in the same thread.
+
+    A job that a pool runs in a copy of its caller's context is in a place of its own: that is another thread.
+    """
 
     __slots__ = ("thread",)
 

@@ -21,8 +21,8 @@ from redis_state import (
     NotReplicated,
     OutcomeUnknown,
     RecordMapping,
-    StaleToken,
     aio,
+    cache,
     replicas,
 )
 from redis_state.aio import AsyncEngine
@@ -179,18 +179,29 @@ def test_a_batch_waits_once_and_what_only_reads_never(
     assert servers.asked_to_wait() == before + 1
 
 
+def test_a_hit_of_the_text_cache_waits_for_no_replica(
+    servers: Replicated, engine: Callable[..., tuple[Any, Run]]
+) -> None:
+    here, run = engine(LONG)
+    texts = (cache.TextCache if isinstance(here, Engine) else aio.TextCache)(engine=here, budget=1 << 20)
+    for name, size in (("small", 10), ("large", 100_000)):
+        run(texts.put(name, "x" * size))
+        with servers.frozen():
+            assert run(texts.get(name)).content == "x" * size
+
+
 def test_of_a_batch_each_result_says_that_it_is_not_confirmed(
     servers: Replicated, engine: Callable[..., tuple[Any, Run]]
 ) -> None:
     here, run = engine(SHORT)
     entries = records(here).entries
-    ops = [entries.increment("k", "n"), entries.get("k"), entries.patch("k", {"n": 9}, fence=1)]
+    ops = [entries.increment("k", "n"), entries.get("k"), entries.increment("none", "n", create=False)]
     with servers.frozen():
-        first, read, stale = run(here.run_all(ops, return_exceptions=True))
+        first, read, missing = run(here.run_all(ops, return_exceptions=True))
     assert isinstance(first, NotReplicated)
     assert first.result == 1
     assert read.fields == {"n": 1}
-    assert isinstance(stale, (StaleToken, NotReplicated))
+    assert isinstance(missing, KeyError), "what changed nothing has nothing to confirm"
 
 
 def test_a_lock_that_is_not_confirmed_is_given_back(
